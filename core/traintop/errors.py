@@ -1,16 +1,16 @@
 """The tree of traintop's exceptions. Each message names the file or key and says what to do.
 
-    TraintopError
-    ├── PathError         a path that does not exist, cannot be read, or holds no run
-    ├── SettingsError     a settings file with an unknown key or a value of the wrong kind
-    └── AnalysisError     an analysis that cannot start
+TraintopError
+├── PathError         a path that does not exist, cannot be read, or holds no run
+├── SettingsError     a settings file with an unknown key or a value of the wrong kind
+└── AnalysisError     an analysis that cannot start
 """
 
 from __future__ import annotations
 
 
 class TraintopError(Exception):
-    """Base of everything that traintop raises on purpose; its text is shown to the user as it is."""
+    """Base of what traintop raises on purpose; its text is shown to the user as it is."""
 
 
 class PathError(TraintopError):

@@ -39,14 +39,10 @@ ROLES = (
 """What a series means, whatever its writer calls it. A series without a role is a custom metric."""
 
 
-class Frozen(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all records: immutable, built by keyword."""
-
-
 # --- what sources read ------------------------------------------------------------------------
 
 
-class RunInfo(Frozen):
+class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of a run before its first step (`run.json`). Every key is optional."""
 
     task: str | None = None
@@ -74,7 +70,7 @@ class RunInfo(Frozen):
     host: str | None = None
 
 
-class Column(Frozen):
+class Column(msgspec.Struct, frozen=True, kw_only=True):
     """The values of one metric in a burst of rows."""
 
     values: Floats
@@ -83,8 +79,8 @@ class Column(Frozen):
     """Shape (k,): the row of each value, rising; None: every row has one."""
 
 
-class Rows(Frozen):
-    """A burst of records that belong to one table, in file order. Every array has a row a record."""
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """A burst of records of one table, in file order. Every array has a row a record."""
 
     table: str
     """`train`, `val`, `rank00003/train` ...: records of one table share one step counter."""
@@ -95,9 +91,11 @@ class Rows(Frozen):
     time: Floats
     """Shape (n,) in seconds since 1970, NaN where the writer gives none."""
     columns: dict[str, Column]
+    axis: Literal["step", "epoch", "record"] = "step"
+    """What `step` counts: steps, epochs where one line an epoch is all there is, or records."""
 
 
-class LayerNames(Frozen):
+class LayerNames(msgspec.Struct, frozen=True, kw_only=True):
     """The layers of a run: what the arrays of every following `LayerStats` are in the order of."""
 
     names: tuple[str, ...]
@@ -107,7 +105,7 @@ class LayerNames(Frozen):
     act_kinds: tuple[str, ...] = ()
 
 
-class LayerStats(Frozen):
+class LayerStats(msgspec.Struct, frozen=True, kw_only=True):
     """Per-layer statistics at one step."""
 
     step: int
@@ -118,7 +116,7 @@ class LayerStats(Frozen):
     Names that begin with `act_` are in the order of `act_names`, all others of `names`."""
 
 
-class Event(Frozen):
+class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened in the run: a checkpoint, an epoch, a resume, an analysis ..."""
 
     event: str
@@ -128,7 +126,7 @@ class Event(Frozen):
     """The other keys of the line; a checkpoint has `path`, an analysis `result`."""
 
 
-class LogLines(Frozen):
+class LogLines(msgspec.Struct, frozen=True, kw_only=True):
     """Lines of console text, cleaned of control sequences, oldest first."""
 
     lines: list[str]
@@ -136,7 +134,7 @@ class LogLines(Frozen):
     """The step that each line speaks of, or the last one named before it; -1 before the first."""
 
 
-class Skipped(Frozen):
+class Skipped(msgspec.Struct, frozen=True, kw_only=True):
     """A line that could not be read. It is counted and shown, never dropped in silence."""
 
     line: int
@@ -144,11 +142,19 @@ class Skipped(Frozen):
     why: str
 
 
-Item = Rows | LayerNames | LayerStats | Event | LogLines | RunInfo
+class Reset(msgspec.Struct, frozen=True, kw_only=True):
+    """The file was truncated or replaced: all that was read from it before is to be forgotten."""
+
+    path: Path
+    tables: tuple[str, ...] = ()
+    """The tables that its rows went to."""
+
+
+Item = Rows | LayerNames | LayerStats | Event | LogLines | RunInfo | Reset
 """What a source hands over."""
 
 
-class SourceReport(Frozen):
+class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     """What one file turned out to be."""
 
     path: Path
@@ -162,6 +168,8 @@ class SourceReport(Frozen):
     skipped_total: int = 0
     error: str | None = None
     """Why the file cannot be read at the moment, e.g. permission denied."""
+    ignored: dict[str, int] = msgspec.field(default_factory=dict)
+    """Keys whose values are no numbers (text, lists, settings) -> how many of them were met."""
 
 
 # --- what detectors are fed -------------------------------------------------------------------
@@ -179,7 +187,7 @@ class Row(msgspec.Struct):
 # --- what detectors say -----------------------------------------------------------------------
 
 
-class Evidence(Frozen):
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that was measured, and the threshold that it was held against."""
 
     what: str
@@ -188,14 +196,14 @@ class Evidence(Frozen):
     step: int | None = None
 
 
-class Cause(Frozen):
+class Cause(msgspec.Struct, frozen=True, kw_only=True):
     """A cause that is likely, and the measured fact that speaks for it."""
 
     cause: str
     because: str
 
 
-class NextTest(Frozen):
+class NextTest(msgspec.Struct, frozen=True, kw_only=True):
     """What to do next: a test before a fix."""
 
     do: str
@@ -203,7 +211,7 @@ class NextTest(Frozen):
     checkpoint: str | None = None
 
 
-class Finding(Frozen):
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One episode of one ailment. A later record of the same `id` and `episode` replaces it."""
 
     id: str
@@ -229,14 +237,14 @@ class Finding(Frozen):
         return (self.id, self.episode)
 
 
-class NotJudged(Frozen):
+class NotJudged(msgspec.Struct, frozen=True, kw_only=True):
     """An ailment that could not be judged, and the signal that was missing."""
 
     id: str
     needs: str
 
 
-class DetectorFailure(Frozen):
+class DetectorFailure(msgspec.Struct, frozen=True, kw_only=True):
     """A detector that raised. It is switched off and reported; the others go on."""
 
     id: str
@@ -246,7 +254,7 @@ class DetectorFailure(Frozen):
 # --- what a pump brings -----------------------------------------------------------------------
 
 
-class Checkpoint(Frozen):
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     """A checkpoint that the run has written."""
 
     path: Path
@@ -255,7 +263,7 @@ class Checkpoint(Frozen):
     """Training loss at that step."""
 
 
-class Update(Frozen):
+class Update(msgspec.Struct, frozen=True, kw_only=True):
     """The news of one pump: what changed, never the data itself."""
 
     records: int = 0

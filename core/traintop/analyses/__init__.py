@@ -1,0 +1,86 @@
+"""Offline analyses against a checkpoint: the table of those there are.
+
+An analysis is one module of this package, named by its id, with two functions: `run(context)`,
+called in a process of its own (see `worker`), and `summary(result)`, which puts its result into
+lines of text and needs no torch. Whatever lies here runs in the training environment, where nothing
+of ours is installed, so it imports only the standard library, numpy and, late, torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """A number that an analysis can be given."""
+
+    name: str
+    default: float | None
+    """A whole number where only whole numbers make sense; None: found out from the checkpoint."""
+    help: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """What is known of an analysis before it is run."""
+
+    id: str
+    title: str
+    description: str
+    needs: tuple[str, ...]
+    """The fields of `Target` that it cannot do without."""
+    key: str | None = None
+    """The key that starts it from the app."""
+    options: tuple[Option, ...] = ()
+
+
+ANALYSES: dict[str, Analysis] = {
+    analysis.id: analysis
+    for analysis in (
+        Analysis(
+            id="lr_find",
+            title="LR range test",
+            description="Trains a copy at a rising learning rate and reads off where it learns",
+            needs=("train", "optimizer"),
+            key="L",
+            options=(
+                Option(name="start_lr", default=1e-7, help="learning rate of the first iteration"),
+                Option(name="end_lr", default=10.0, help="learning rate of the last iteration"),
+                Option(name="num_it", default=100, help="iterations of each seed"),
+                Option(name="smoothing", default=0.98, help="weight of the past in the smoothed loss"),
+                Option(name="num_seeds", default=2, help="data orders tried, at least 2"),
+                Option(
+                    name="current_lr",
+                    default=None,
+                    help="the run's present learning rate (else of the checkpoint's optimizer)",
+                ),
+            ),
+        ),
+        Analysis(
+            id="dead_neurons",
+            title="Dead-neuron scan",
+            description="Counts the units of each layer that no sample activates",
+            needs=("train",),
+            key="D",
+            options=(
+                Option(name="samples", default=2000, help="samples to look at, at least 1000"),
+                Option(
+                    name="tolerance",
+                    default=1e-3,
+                    help="largest |output| of a silent GELU, SiLU or Mish unit",
+                ),
+            ),
+        ),
+    )
+}
+"""By id, in the order in which they are listed."""
+
+
+def summary(name: str, result: Mapping[str, Any]) -> list[str]:
+    """Put the result of the analysis called `name` into lines of text."""
+    lines: list[str] = import_module(f"{__name__}.{name}").summary(result)
+    return lines

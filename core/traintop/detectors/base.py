@@ -7,55 +7,59 @@ what its windows need, and returns findings. It does no I/O, reads no clock and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import msgspec
 
-from traintop.records import Event, Finding, LayerNames, LayerStats, NotJudged, Row, RunInfo
+from traintop.detectors.context import Context
+from traintop.records import (
+    Event,
+    Evidence,
+    Finding,
+    LayerNames,
+    LayerStats,
+    NextTest,
+    NotJudged,
+    Row,
+    Severity,
+)
+
+Findings = tuple[Finding, ...]
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of a detector's thresholds. Each field is a setting, `detectors.<id>.<field>`."""
 
 
-class Context:
-    """What the engine knows of the run; one instance is shared by all detectors, read-only to them.
-
-    Attributes:
-        info: `run.json`, or all None.
-        last_step: The largest step fed so far.
-        regime: Counts changes after which older values are no yardstick (learning rate jump or
-            restart, resume, changed batch size); a window that remembers it resets itself.
-        regime_reason: What began the present regime, for evidence.
-        regime_step: Where the present regime began.
-        warming_up: Whether the learning rate is still in its first rise, or, where no learning
-            rate is known, the run in its first steps.
-        averaged: Whether a record is a mean over several steps (an epoch or a window).
-    """
-
-    info: RunInfo
-    last_step: int
-    regime: int
-    regime_reason: str
-    regime_step: int
-    warming_up: bool
-    averaged: bool
+T = TypeVar("T", bound=Thresholds)
 
 
-class Detector:
+class Detector(Generic[T]):
     """Base of all detectors; a subclass overrides the feeds that it needs.
 
     Each feed returns the findings that opened, changed or ended with that record; a finding that
-    has the `key` of an earlier one replaces it.
+    has the `key` of an earlier one replaces it. At most one episode is open at a time: `open`,
+    `update` and `resolve` keep it.
+
+    Attributes:
+        context: What is known of the run; shared and read-only.
+        thresholds: The limits in force; evidence prints the ones that it used.
+        current: The open episode, or None.
     """
 
     id: ClassVar[str]
     title: ClassVar[str]
     needs: ClassVar[str]
     """The signals that it judges by, in words, for `not_judged`."""
+    thresholds_type: ClassVar[type[Thresholds]] = Thresholds
+    reads_loss_level: ClassVar[bool] = False
+    """Whether it takes a falling loss for progress, which is wrong for RL and GANs."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, thresholds: T) -> None:
         self.context = context
+        self.thresholds = thresholds
+        self.current: Finding | None = None
+        self._episodes = 0
 
     def on_train(self, row: Row) -> Sequence[Finding]:
         """Take a training record."""
@@ -80,3 +84,57 @@ class Detector:
     def not_judged(self) -> NotJudged | None:
         """Say what could not be judged so far for want of a signal; None when all was."""
         raise NotImplementedError
+
+    def open(
+        self, severity: Severity, onset: int, evidence: Sequence[Evidence], **fields: Any
+    ) -> Findings:
+        """Begin an episode, which is detected at the last step that has been read.
+
+        Args:
+            severity: How bad it is.
+            onset: The step at which it began, in hindsight.
+            evidence: What was measured, with the thresholds used.
+            **fields: Any further fields of `Finding`; the title is the detector's unless given.
+        """
+        self._episodes += 1
+        fields.setdefault("title", self.title)
+        self.current = Finding(
+            id=self.id,
+            severity=severity,
+            onset_step=onset,
+            detected_step=max(onset, self.context.last_step),
+            episode=self._episodes,
+            evidence=tuple(evidence),
+            **fields,
+        )
+        return (self.current,)
+
+    def update(self, **fields: Any) -> Findings:
+        """Change fields of the open episode.
+
+        Advice (`info`) that becomes a warning is dated anew: `detected_step` is when it was said.
+        """
+        if self.current is None:
+            return ()
+        severity = fields.get("severity", self.current.severity)
+        if self.current.severity == "info" and severity != "info":
+            fields.setdefault("detected_step", self.context.last_step)
+        self.current = msgspec.structs.replace(self.current, **fields)
+        return (self.current,)
+
+    def resolve(self, step: int, **fields: Any) -> Findings:
+        """End the open episode; `step` is the first at which it was over."""
+        found = self.update(resolved_step=step, **fields)
+        self.current = None
+        return found
+
+    def missing(self) -> NotJudged:
+        """The entry of `not_judged` that names the missing signals."""
+        return NotJudged(id=self.id, needs=self.needs)
+
+    def next_test(self, words: str, analysis: str, onset: int) -> NextTest:
+        """A test on the last checkpoint before `onset`, or on the last one there is."""
+        path = self.context.checkpoint_before(onset)
+        return NextTest(
+            do=f"{words} on the last checkpoint before step {onset}", analysis=analysis, checkpoint=path
+        )

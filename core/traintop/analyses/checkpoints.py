@@ -1,0 +1,235 @@
+"""Checkpoints: reading one without running what is in it, and loading it into a model.
+
+A checkpoint comes from wherever the run came from, so it is data: `torch.load` is only ever called
+with `weights_only=True`, which builds tensors and plain containers and refuses everything else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from traintop.analyses.context import AnalysisFailed
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHT_KEYS = ("model", "state_dict", "model_state_dict", "model_state", "module", "net", "weights")
+OPTIMIZER_KEYS = ("optimizer", "optimizer_state_dict", "optimizer_states", "optim", "optimizer_state")
+STEP_KEYS = ("step", "global_step", "iteration", "iter", "iter_num", "steps")
+PREFIXES = ("module.", "_orig_mod.", "model.")
+NAMES_LISTED = 5
+
+_STEP_IN_NAME = (
+    re.compile(r"(?:^|[^a-z])(?:global_?)?(?:steps?|iter(?:ation)?s?)[=_-]?(\d+)", re.IGNORECASE),
+    re.compile(r"(?:^|[^a-z])(?:ckpt|checkpoint|model|weights|state)[=_-]?(\d+)", re.IGNORECASE),
+    re.compile(r"^(\d+)(?:\.|$)"),
+)
+_REFUSED = re.compile(r"Unsupported (?:global: GLOBAL|class|operand) ?'?([\w.<>]*)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointState:
+    """What a checkpoint holds."""
+
+    weights: Mapping[str, torch.Tensor]
+    """By the names that the file gives."""
+    optimizer: Mapping[str, Any] | None
+    """The optimizer's `state_dict`, where there is one."""
+    step: int | None
+    """From the checkpoint, else from its name."""
+
+
+def step_from_name(path: Path) -> int | None:
+    """The step that a checkpoint's name, or its folder's, tells: `ckpt-400.pt`, `step-000400.pt`.
+
+    The number of an epoch is no step.
+    """
+    for name in (path.name, path.parent.name):
+        for pattern in _STEP_IN_NAME:
+            found = pattern.search(name)
+            if found:
+                return int(found[1])
+    return None
+
+
+def read_checkpoint(path: Path) -> CheckpointState:
+    """Read a checkpoint into memory, on the CPU.
+
+    Raises:
+        AnalysisFailed: It is missing, a folder, empty, damaged, holds no weights, or would run code.
+    """
+    if path.is_dir():
+        raise AnalysisFailed(f"checkpoint {path} is a folder: name the weights file in it")
+    try:
+        length = path.stat().st_size
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        raise AnalysisFailed(f"checkpoint {path} does not exist") from None
+    except OSError as error:
+        raise AnalysisFailed(f"checkpoint {path} cannot be read: {error.strerror}") from None
+    if length == 0:
+        raise AnalysisFailed(f"checkpoint {path} is empty (0 bytes): was it still being written?")
+    content = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
+    weights = _weights(content)
+    if weights is None:
+        keys = ", ".join(str(key) for key in list(content)[:NAMES_LISTED])
+        raise AnalysisFailed(f"checkpoint {path} holds no weights that are known; its keys: {keys}")
+    step = _step(content)
+    return CheckpointState(
+        weights=weights,
+        optimizer=_optimizer(content),
+        step=step if step is not None else step_from_name(path),
+    )
+
+
+def load_into(model: torch.nn.Module, state: CheckpointState, path: Path) -> list[str]:
+    """Copy the checkpoint's weights into the model.
+
+    A prefix that a wrapper put before the names (`module.`, `_orig_mod.`, `model.`) is left off.
+
+    Returns:
+        Names of the checkpoint that lie outside the model (beside its prefix) and were left alone.
+
+    Raises:
+        AnalysisFailed: Names or shapes differ; the text lists them.
+    """
+    wanted = {name.replace("_orig_mod.", ""): name for name in model.state_dict()}
+    given = {name.replace("_orig_mod.", ""): value for name, value in state.weights.items()}
+    prefix = _best_prefix(given, wanted)
+    inside = {
+        name.removeprefix(prefix): value for name, value in given.items() if name.startswith(prefix)
+    }
+    _refuse_mismatch(model, inside, wanted, path)
+    model.load_state_dict({wanted[name]: value for name, value in inside.items()})
+    return [name for name in given if not name.startswith(prefix)]
+
+
+def _refuse_mismatch(
+    model: torch.nn.Module, inside: Mapping[str, Any], wanted: Mapping[str, str], path: Path
+) -> None:
+    own = model.state_dict()
+    missing = [name for name in wanted if name not in inside]
+    unexpected = [name for name in inside if name not in wanted]
+    reshaped = [
+        f"{name} {_shape(inside[name])} (the model has {_shape(own[full])})"
+        for name, full in wanted.items()
+        if name in inside and _shape(inside[name]) != _shape(own[full])
+    ]
+    parts = [
+        f"{len(names)} {what}: {', '.join(names[:NAMES_LISTED])}"
+        + (" ..." if len(names) > NAMES_LISTED else "")
+        for names, what in ((missing, "missing"), (unexpected, "unexpected"), (reshaped, "of another shape"))
+        if names
+    ]
+    if parts:
+        raise AnalysisFailed(
+            f"checkpoint {path} does not fit the target's model ({len(wanted)} names); "
+            + "; ".join(parts)
+        )
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    return tuple(getattr(value, "shape", ()))
+
+
+def _best_prefix(given: Mapping[str, Any], wanted: Mapping[str, str]) -> str:
+    """The stack of wrappers' prefixes under which the most of the model's names are found."""
+    tried = [""]
+    for base in tried:  # grows while it is gone through
+        for more in PREFIXES:
+            if len(tried) < 20 and any(name.startswith(base + more) for name in given):
+                tried.append(base + more)
+    return max(tried, key=lambda prefix: sum(prefix + name in given for name in wanted))
+
+
+def _weights(content: Mapping[Any, Any], depth: int = 0) -> Mapping[str, torch.Tensor] | None:
+    if _is_state_dict(content):
+        return content
+    for key in WEIGHT_KEYS:
+        inner = content.get(key)
+        if isinstance(inner, Mapping) and depth < 2:
+            found = _weights(inner, depth + 1)
+            if found is not None:
+                return found
+    return None
+
+
+def _is_state_dict(content: Mapping[Any, Any]) -> bool:
+    import torch
+
+    tensors = sum(isinstance(value, torch.Tensor) for value in content.values())
+    # A module's extra state may be anything, so a state dict need not be tensors throughout.
+    return (
+        bool(tensors)
+        and all(isinstance(key, str) for key in content)
+        and not any(isinstance(content.get(key), Mapping) for key in WEIGHT_KEYS)
+    )
+
+
+def _optimizer(content: Mapping[Any, Any]) -> Mapping[str, Any] | None:
+    for key in OPTIMIZER_KEYS:
+        inner = content.get(key)
+        if isinstance(inner, list) and inner:  # Lightning keeps a list of them
+            inner = inner[0]
+        if isinstance(inner, Mapping) and "param_groups" in inner:
+            return inner
+    return None
+
+
+def _step(content: Mapping[Any, Any]) -> int | None:
+    for key in STEP_KEYS:
+        value = content.get(key)
+        if hasattr(value, "item") and getattr(value, "numel", lambda: 0)() == 1:
+            value = value.item()
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+    return None
+
+
+def _safetensors(path: Path) -> Mapping[str, Any]:
+    try:
+        from safetensors.torch import load_file
+    except ImportError:
+        raise AnalysisFailed(
+            f"checkpoint {path} needs the package safetensors in the training environment"
+        ) from None
+    try:
+        weights: Mapping[str, Any] = load_file(path)
+    except Exception as error:
+        raise AnalysisFailed(f"checkpoint {path} is damaged or no safetensors file: {_first(error)}") from None
+    return weights
+
+
+def _torch_file(path: Path) -> Mapping[Any, Any]:
+    import torch
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    # A damaged file makes the unpickler fail in any way there is.
+    except Exception as error:
+        refused = _REFUSED.search(str(error))
+        if refused:
+            what = refused[1].strip(".") or "an object"
+            raise AnalysisFailed(
+                f"checkpoint {path} is refused: it asks for {what}, and loading that could run code; "
+                "save model.state_dict() and plain numbers only"
+            ) from None
+        raise AnalysisFailed(
+            f"checkpoint {path} is damaged, truncated or no torch.save file: {_first(error)}"
+        ) from None
+    if not isinstance(content, Mapping):
+        raise AnalysisFailed(
+            f"checkpoint {path} holds a {type(content).__name__}, not a dict of weights"
+        )
+    return content
+
+
+def _first(error: Exception) -> str:
+    """The first line of an error, short."""
+    lines = str(error).strip().splitlines()
+    return (lines[0] if lines else type(error).__name__)[:160]

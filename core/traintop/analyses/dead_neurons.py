@@ -1,0 +1,220 @@
+"""Dead units: those that no sample activates, told apart from those that are merely sparse.
+
+A ReLU layer that is silent on most values of each sample is healthy; a unit that is silent on all
+values of all samples passes no gradient and never comes back. Counts are exact: every value of every
+sample is looked at, in evaluation mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from traintop.analyses.batches import forward, move, one_pass, size
+from traintop.analyses.context import AnalysisFailed, Context, Outcome, finding
+
+if TYPE_CHECKING:
+    import torch
+
+ENOUGH_SAMPLES = 1000
+"""A class that comes up once in a hundred is then missed with a probability below 1e-4."""
+LAYER_DEAD = 0.5
+"""SageMaker Debugger's DeadRelu: a layer is reported when more than half of its units are dead."""
+LAYER_SATURATED = 0.5
+"""DeepDiagnosis (ICSE 2022): more than half of the inputs beyond `SATURATED_AT`."""
+SMOOTH = frozenset(("gelu", "silu", "mish"))
+"""Never exactly zero far below it; judged with a tolerance."""
+SATURATED_AT = {"tanh": 5.0, "sigmoid": 5.0, "hardtanh": 1.0, "hardsigmoid": 3.0}
+"""|input| from which on an activation is flat: DeepDiagnosis' 5, exact for the piecewise ones."""
+
+
+@dataclass(kw_only=True)
+class _Layer:
+    """The counts of one layer so far; `alive` has shape (units,)."""
+
+    kind: str
+    units: int
+    alive: torch.Tensor
+    silent: float = 0.0
+    """Values without activation (ReLU and the like) or saturated (tanh and the like)."""
+    values: int = 0
+    nan: bool = False
+    varying: bool = False
+    """The number of units changes from batch to batch: that axis holds none."""
+
+
+def run(context: Context) -> Outcome:
+    """Run the data through the model and count.
+
+    Raises:
+        AnalysisFailed: There is no data, or the model has no activation that can die.
+    """
+    import torch
+
+    from traintop.analyses.activations import ActivationWatch
+
+    if context.target.train is None:
+        raise AnalysisFailed("the dead-neuron scan needs train in the Target")
+    wanted = int(context.number("samples"))
+    if wanted < 1:
+        raise AnalysisFailed(f"samples must be at least 1, not {wanted}")
+    tolerance = context.number("tolerance")
+    layers: dict[str, _Layer] = {}
+
+    def seen(
+        name: str, kind: str, before: torch.Tensor, after: torch.Tensor, axis: int
+    ) -> None:
+        _count(layers, name, kind, before, after, axis, tolerance)
+
+    # In evaluation mode torch would run a transformer layer as one fused call.
+    torch.backends.mha.set_fastpath_enabled(False)
+    context.model.eval()
+    samples = 0
+    with torch.no_grad(), ActivationWatch(context.model, seen) as watch:
+        for batch in one_pass(context.target.train, context.seed):
+            watch.begin_pass()
+            forward(context.target, context.model, move(batch, context.device))
+            samples += size(batch) or 1
+            context.progress(min(samples, wanted), wanted, "samples")
+            if samples >= wanted:
+                break
+    if not samples:
+        raise AnalysisFailed("the data holds no batch")
+    for name in [name for name, layer in layers.items() if layer.varying]:
+        context.log(f"{name}: left out, its number of units changes from batch to batch")
+        del layers[name]
+    if not layers:
+        raise AnalysisFailed(
+            "the model has no activation that can die or saturate (ReLU, GELU, SiLU, tanh, sigmoid ...)"
+        )
+    rows = [_row(name, layer) for name, layer in layers.items()]
+    broken = [name for name, layer in layers.items() if layer.nan]
+    return Outcome(
+        result={"layers": rows, "samples": samples},
+        findings=_judge(rows, samples, broken, context.step),
+    )
+
+
+def summary(result: Mapping[str, Any]) -> list[str]:
+    """The result in lines of text: a line a layer."""
+    samples, layers = result["samples"], result["layers"]
+    width = max((len(layer["name"]) for layer in layers), default=0)
+    dead = sum(layer["dead"] for layer in layers)
+    units = sum(layer["units"] for layer in layers)
+    lines = [f"{dead} of {units} units dead in {len(layers)} layers, over {samples} samples"]
+    if samples < ENOUGH_SAMPLES:
+        lines.append(f"too few samples to be sure: {samples}, {ENOUGH_SAMPLES} are needed")
+    for layer in layers:
+        share = (
+            f"saturated {layer['saturated_fraction']:.0%} of values"
+            if layer["kind"] in SATURATED_AT
+            else f"silent {layer['zero_fraction']:.0%} of values"
+        )
+        lines.append(
+            f"{layer['name']:<{width}}  {layer['kind']:<7}"
+            f"  dead {layer['dead']}/{layer['units']} ({layer['dead_fraction']:.1%})  {share}"
+        )
+    return lines
+
+
+def _count(
+    layers: dict[str, _Layer],
+    name: str,
+    kind: str,
+    before: torch.Tensor,
+    after: torch.Tensor,
+    axis: int,
+    tolerance: float,
+) -> None:
+    if kind in SATURATED_AT:
+        silent = before.abs() >= SATURATED_AT[kind]
+    elif kind in SMOOTH:
+        silent = (after <= 0) & (after >= -tolerance)
+    else:
+        silent = after == 0
+    by_unit = silent.movedim(axis, 0).flatten(1) if silent.ndim > 1 else silent.reshape(-1, 1)
+    layer = layers.get(name)
+    if layer is None:
+        alive = silent.new_zeros(len(by_unit))
+        layer = layers[name] = _Layer(kind=kind, units=len(by_unit), alive=alive)
+    if len(by_unit) != layer.units:
+        layer.varying = True
+        return
+    layer.alive |= ~by_unit.all(dim=1)
+    layer.silent += float(silent.sum())
+    layer.values += silent.numel()
+    layer.nan = layer.nan or bool(after.isnan().any())
+
+
+def _row(name: str, layer: _Layer) -> dict[str, Any]:
+    dead_units = (~layer.alive).nonzero().flatten().tolist()
+    share = layer.silent / max(layer.values, 1)
+    saturates = layer.kind in SATURATED_AT
+    return {
+        "name": name,
+        "kind": layer.kind,
+        "units": layer.units,
+        "dead": len(dead_units),
+        "dead_fraction": len(dead_units) / max(layer.units, 1),
+        "dead_units": dead_units,
+        "saturated_fraction": share if saturates else 0.0,
+        "zero_fraction": 0.0 if saturates else share,
+    }
+
+
+def _judge(
+    rows: list[dict[str, Any]], samples: int, broken: list[str], step: int | None
+) -> list[dict[str, Any]]:
+    """What the counts say; with too few samples it is only information."""
+    found: list[dict[str, Any]] = []
+    sure = samples >= ENOUGH_SAMPLES
+    few = [] if sure else [{"what": "samples", "value": samples, "threshold": ENOUGH_SAMPLES, "step": step}]
+    dead = [
+        row for row in rows if row["kind"] not in SATURATED_AT and row["dead_fraction"] > LAYER_DEAD
+    ]
+    # The last activation of a good classifier saturates as it should.
+    saturated = [
+        row
+        for row in rows[:-1]
+        if row["kind"] in SATURATED_AT and row["saturated_fraction"] > LAYER_SATURATED
+    ]
+    if broken:
+        found.append(
+            finding(
+                "nan_inf",
+                "critical",
+                f"NaN activations in {len(broken)} layers, first in {broken[0]}",
+                step=step,
+                layers=broken,
+                evidence=[{"what": "layers with NaN", "value": len(broken), "threshold": 0, "step": step}],
+            )
+        )
+    for name, hit, key, what, threshold in (
+        ("dead_units", dead, "dead_fraction", "dead units", LAYER_DEAD),
+        ("saturated_units", saturated, "saturated_fraction", "saturated values", LAYER_SATURATED),
+    ):
+        if not hit:
+            continue
+        worst = max(hit, key=lambda row: row[key])
+        found.append(
+            finding(
+                name,
+                "warning" if sure else "info",
+                f"{worst[key]:.0%} {what} in {worst['name']}, {len(hit)} layers over {threshold:.0%}",
+                step=step,
+                layers=[row["name"] for row in hit],
+                evidence=[
+                    {
+                        "what": f"share of {what} in {row['name']}",
+                        "value": row[key],
+                        "threshold": threshold,
+                        "step": step,
+                    }
+                    for row in hit
+                ]
+                + few,
+                next=[{"do": "LR range test on this checkpoint", "analysis": "lr_find"}],
+            )
+        )
+    return found

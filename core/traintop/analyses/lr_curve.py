@@ -1,0 +1,190 @@
+"""The LR range test without its loop: schedule, smoothing, stopping rule, suggestions. All pure.
+
+The four suggestions are those of fastai (`fastai/callback/schedule.py`), so that their values mean
+what people know them to mean. They are heuristics that differ by up to a decade or two and move with
+the seed, which is why what is reported is their range and agreement, and not one of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+STOP_RATIO = 4.0
+"""fastai's and Lightning's: the test ends when the smoothed loss exceeds this many times its best."""
+SKIP_LAST = 5
+"""Points that fastai drops at the end: the divergence itself."""
+AGREEMENT_DECADES = 2.0
+"""Suggestions as far apart as this do not agree at all."""
+EDGE_RATIO = 2.0
+
+
+def schedule(start: float, end: float, steps: int) -> Floats:
+    """Learning rates from `start` to `end`, both included, each a fixed factor above the last.
+
+    Returns:
+        Shape (steps,).
+    """
+    return np.geomspace(start, end, steps)
+
+
+def smooth(losses: Floats, weight: float) -> Floats:
+    """Exponential moving average, corrected for starting at zero, as in Adam.
+
+    Args:
+        losses: Shape (n,).
+        weight: Of the past, in [0, 1).
+    """
+    smoothed = np.empty_like(losses)
+    mean = 0.0
+    for i, loss in enumerate(losses.tolist()):
+        mean = weight * mean + (1 - weight) * loss
+        smoothed[i] = mean / (1 - weight ** (i + 1))
+    return smoothed
+
+
+def skipped(steps: int) -> int:
+    """How many points at the start of a test of so many steps are not judged (fastai: a tenth)."""
+    return steps // 10
+
+
+def diverged(smoothed: Floats, steps: int) -> bool:
+    """Whether the test is over: the last smoothed loss is above 4 times the best, or not finite.
+
+    The first tenth is not judged, nor is a best taken from it: few batches make a poor mean, and on
+    a model that is already trained their losses easily differ by such a factor. Where losses were
+    negative (log densities), the rise is held against their range instead of against the best.
+    """
+    if not len(smoothed):
+        return False
+    last = float(smoothed[-1])
+    if not math.isfinite(last):
+        return True
+    judged = smoothed[skipped(steps) :]
+    if not len(judged):
+        return False
+    best = float(judged.min())
+    scale = best if best > 0 else max(abs(best), float(judged[0]) - best)
+    return last - best > (STOP_RATIO - 1) * scale
+
+
+def trim(lrs: Floats, smoothed: Floats, steps: int) -> tuple[Floats, Floats]:
+    """The part of the curve that suggestions are read from.
+
+    Without the first tenth of the planned steps, the last 5 points, and what follows a loss that is
+    not finite.
+    """
+    cut = slice(skipped(steps), max(len(smoothed) - SKIP_LAST, 0))
+    lrs, smoothed = lrs[cut], smoothed[cut]
+    broken = np.flatnonzero(~np.isfinite(smoothed))
+    end = int(broken[0]) if len(broken) else len(smoothed)
+    return lrs[:end], smoothed[:end]
+
+
+def steep(lrs: Floats, losses: Floats) -> float | None:
+    """Where the loss falls fastest against the logarithm of the learning rate."""
+    if len(losses) < 2:
+        return None
+    slope = np.diff(losses) / np.diff(np.log(lrs))
+    return float(lrs[slope.argmin()])
+
+
+def valley(lrs: Floats, losses: Floats) -> float | None:
+    """A third and a sixth into the longest valley.
+
+    The valley ends where the longest strictly decreasing subsequence does, and is taken to be as
+    long as that has members, as fastai does, although its members need not be neighbours.
+    """
+    n = len(losses)
+    if not n:
+        return None
+    length = np.ones(n, dtype=np.int64)
+    for i in range(1, n):
+        above = length[:i][losses[:i] > losses[i]]
+        length[i] += above.max() if len(above) else 0
+    end = int(length.argmax())
+    if not end:
+        return float(lrs[0])
+    start = end - int(length[end])
+    third = (end - start) / 3
+    return float(lrs[max(start + int(third) + int(third / 2), 0)])
+
+
+def slide(
+    lrs: Floats, losses: Floats, lr_diff: int = 15, threshold: float = 0.005, adjust: float = 1.0
+) -> float | None:
+    """Walk two points, `lr_diff` apart, in from the right until the slopes at them are alike.
+
+    The slope is that per step, not per learning rate.
+    """
+    n = len(losses)
+    if n <= lr_diff:
+        return None
+    slope = np.gradient(losses)
+    right, left = n - 1, n - 1 - lr_diff
+    found = left
+    while left >= 0 and abs(slope[right] - slope[left]) > threshold:
+        found = left
+        right -= 1
+        left -= 1
+    return float(lrs[found]) * adjust
+
+
+def minimum(lrs: Floats, losses: Floats) -> float | None:
+    """A tenth of the learning rate with the lowest loss."""
+    return float(lrs[losses.argmin()]) / 10 if len(losses) else None
+
+
+def suggest(lrs: Floats, smoothed: Floats, steps: int) -> dict[str, float | None]:
+    """All four suggestions of one curve; None where it is too short for one.
+
+    Args:
+        lrs: Shape (n,), as tried.
+        smoothed: Shape (n,), the smoothed losses.
+        steps: Steps planned, n or more.
+    """
+    lrs, smoothed = trim(lrs, smoothed, steps)
+    return {
+        "steep": steep(lrs, smoothed),
+        "valley": valley(lrs, smoothed),
+        "slide": slide(lrs, smoothed),
+        "minimum": minimum(lrs, smoothed),
+    }
+
+
+def span(suggestions: Iterable[Mapping[str, float | None]]) -> tuple[float, float, float, float] | None:
+    """Low, median (by ratio) and high of the suggestions of all seeds, and their agreement.
+
+    Agreement is 1 where all are the same and falls linearly to 0 where the highest is
+    `AGREEMENT_DECADES` decades above the lowest.
+
+    Returns:
+        (low, median, high, agreement), or None where there is no suggestion.
+    """
+    values = [value for each in suggestions for value in each.values() if value is not None]
+    if not values:
+        return None
+    low, high = min(values), max(values)
+    median = float(np.exp(np.median(np.log(values))))
+    return low, median, high, max(0.0, 1 - math.log10(high / low) / AGREEMENT_DECADES)
+
+
+def edge(lrs: Floats, losses: Floats, smoothed: Floats, steps: int) -> float | None:
+    """The learning rate from which on the loss of every batch stays above twice the best.
+
+    The smoothed loss tells of a divergence late; this is where the climb that ended the test began.
+
+    Returns:
+        None where the curve does not end in such a climb.
+    """
+    judged = smoothed[skipped(steps) :]
+    if not len(judged) or judged.min() <= 0:
+        return None
+    low = np.flatnonzero(losses <= EDGE_RATIO * judged.min())
+    first = int(low[-1]) + 1 if len(low) else 0
+    return float(lrs[first]) if first < len(losses) else None

@@ -1,0 +1,190 @@
+"""What the engine knows of the run, shared by all detectors: regimes, learning rate, loss level."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from traintop.detectors.loss_level import LossLevel
+from traintop.records import Cause, Event, Row, RunInfo
+
+WARM_UP_STEPS = 50
+"""Where no learning rate is known, the first steps are warm-up: these many, or 1 % of the run."""
+
+WARM_UP_FLAT = 20
+"""A learning rate that has not moved for these many records has no warm-up going on."""
+
+LR_JUMP = 2.0
+"""A learning rate that changes by this factor in one record begins a new regime."""
+
+
+@dataclass(frozen=True, slots=True)
+class LrChange:
+    """A jump of the learning rate."""
+
+    step: int
+    before: float
+    after: float
+
+
+class Context:
+    """What the engine knows of the run; one instance is shared by all detectors, read-only to them.
+
+    Attributes:
+        info: `run.json`, or all None.
+        last_step: The largest step fed so far.
+        records: Training records fed so far.
+        regime: Counts changes after which older values are no yardstick (learning rate jump or
+            restart, resume, changed batch size); a window that remembers it resets itself.
+        rescaled: Counts only those of them after which losses and gradients have another scale or
+            start elsewhere: resume and batch size, not the learning rate.
+        regime_reason: What began the present regime, for evidence.
+        regime_step: Where the present regime began.
+        warming_up: Whether the learning rate is still in its first rise, or, where no learning
+            rate is known, the run in its first steps.
+        averaged: Whether a record is a mean over several steps (an epoch or a window).
+        lr: The learning rate in force, NaN where it is not logged.
+        lr_jumps: The latest jumps of the learning rate, oldest first.
+        loss: The level of the training loss.
+        task_without_loss_level: Whether the task is one whose loss says nothing by its level.
+    """
+
+    def __init__(self, info: RunInfo | None = None) -> None:
+        self.info = RunInfo()
+        self.last_step = 0
+        self.records = 0
+        self.regime = 0
+        self.rescaled = 0
+        self.regime_reason = "start of the run"
+        self.regime_step = 0
+        self.warming_up = True
+        self.averaged = False
+        self.lr = math.nan
+        self.lr_jumps: deque[LrChange] = deque(maxlen=16)
+        self.loss = LossLevel()
+        self.task_without_loss_level = False
+        self._first_step = 0
+        self._train_step = -1
+        self._lr_moved = 0
+        self._batch_size: float | None = None
+        self._checkpoints: list[tuple[int, str]] = []
+        self.retarget(info or RunInfo())
+
+    def retarget(self, info: RunInfo) -> None:
+        """Take `run.json`, which may come after the first records."""
+        self.info = info
+        self.averaged = info.cadence not in (None, "step")
+        self.task_without_loss_level = (info.task or "").lower() in ("rl", "gan")
+        classes = info.num_classes or 0
+        chance = math.log(classes) if info.task == "classification" and classes > 1 else math.nan
+        self.loss.set_scale(chance, self.averaged)
+        if info.batch_size is not None:
+            self._changed_batch_size(float(info.batch_size))
+
+    def observe(self, row: Row) -> None:
+        """Take a training record, before the detectors do."""
+        step = row.step
+        values = row.values
+        if step < self._train_step - 1:
+            self._begin(step, f"resumed at step {step} after step {self._train_step}", rescaled=True)
+        elif not self.records:
+            self._first_step = step
+        self._train_step = step
+        self.records += 1
+        if step > self.last_step:
+            self.last_step = step
+        lr = values.get("lr")
+        if lr is not None:
+            if lr != self.lr:
+                self._changed_lr(step, lr)
+            elif self.warming_up and self.records - self._lr_moved > WARM_UP_FLAT:
+                self.warming_up = False
+        elif self.warming_up and self.lr != self.lr:
+            limit = max(WARM_UP_STEPS, 0.01 * (self.info.planned_steps or 0))
+            self.warming_up = step - self._first_step < limit
+        loss = values.get("loss/train")
+        if loss is not None:
+            self.loss.add(step, loss)
+        batch_size = values.get("batch_size")
+        if batch_size is not None and batch_size != self._batch_size:
+            self._changed_batch_size(batch_size)
+
+    def observe_event(self, event: Event) -> None:
+        """Take an event, before the detectors do."""
+        step = self._train_step if event.step is None else event.step
+        if event.event == "resume":
+            self._begin(max(step, 0), f"resumed at step {max(step, 0)}", rescaled=True)
+        elif event.event == "checkpoint":
+            path = event.fields.get("path")
+            if isinstance(path, str) and step >= 0:
+                self._checkpoints.append((step, path))
+
+    @property
+    def stride(self) -> float:
+        """Steps from one training record to the next, on average."""
+        return max(1.0, (self._train_step - self._first_step) / max(1, self.records - 1))
+
+    def saw_step(self, step: int) -> None:
+        """Note the step of an evaluation or of layer statistics."""
+        if step > self.last_step:
+            self.last_step = step
+
+    def checkpoint_before(self, step: int) -> str | None:
+        """The path of the last checkpoint at or before `step`."""
+        before = [(at, path) for at, path in self._checkpoints if at <= step]
+        return max(before, key=lambda checkpoint: checkpoint[0])[1] if before else None
+
+    def lr_rise(self, onset: int, within: int) -> Cause | None:
+        """The learning rate jump that may explain what began at `onset`.
+
+        Args:
+            onset: Where the symptom began.
+            within: How many steps before it the jump may lie; one shortly after `onset` counts
+                too, because onsets are estimates.
+        """
+        for jump in reversed(self.lr_jumps):
+            if jump.after > jump.before and onset - within <= jump.step <= onset + within // 4:
+                factor = f"{jump.after / jump.before:.3g}x" if jump.before else f"from 0 to {jump.after:.3g}"
+                return Cause(
+                    cause="learning rate too high",
+                    because=f"lr rose {factor} at step {jump.step}, {abs(onset - jump.step)} steps "
+                    f"{'before' if jump.step <= onset else 'after'} the onset",
+                )
+        return None
+
+    def _changed_lr(self, step: int, lr: float) -> None:
+        before = self.lr
+        if lr - lr != 0.0:
+            return
+        self.lr = lr
+        if before != before:
+            # The first learning rate seen: whether it rises is known with the second.
+            self._lr_moved = self.records
+            return
+        jumped_up = lr >= LR_JUMP * before
+        rising = lr > before
+        # A warm-up from 0 or from a tiny factor jumps at its first records, and is no jump for that.
+        if self.warming_up and rising and (not jumped_up or self.records <= 3):
+            if self.records - self._lr_moved <= WARM_UP_FLAT:
+                self._lr_moved = self.records
+                return
+        self.warming_up = False
+        if jumped_up or lr <= before / LR_JUMP:
+            self.lr_jumps.append(LrChange(step, before, lr))
+            self._begin(step, f"lr went from {before:.3g} to {lr:.3g} at step {step}", rescaled=False)
+
+    def _changed_batch_size(self, batch_size: float) -> None:
+        before, self._batch_size = self._batch_size, batch_size
+        if before is not None and before != batch_size and self.records:
+            step = self._train_step
+            words = f"batch size went from {before:g} to {batch_size:g} at step {step}"
+            self._begin(step, words, rescaled=True)
+
+    def _begin(self, step: int, reason: str, *, rescaled: bool) -> None:
+        self.regime += 1
+        self.regime_reason = reason
+        self.regime_step = step
+        if rescaled:
+            self.rescaled += 1
+            self.loss.restart()

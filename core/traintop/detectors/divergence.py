@@ -1,0 +1,240 @@
+"""Divergence: the training loss gives back what it had won, and stays there."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import ClassVar
+
+from traintop.detectors.base import Detector, Findings, Thresholds
+from traintop.detectors.context import Context
+from traintop.detectors.loss_level import HARM_ERRORS, HARM_OF_BEST, HARM_OF_PROGRESS
+from traintop.records import Cause, Evidence, NotJudged, Row
+
+LAG = 7
+"""Records by which a median of 15 follows a step."""
+
+
+class DivergenceThresholds(Thresholds):
+    """Thresholds of `divergence`.
+
+    The form is runmedic's (a share of the progress made, not of the loss), which a noisy language
+    model loss does not trip as `1.5 x minimum` does; the values are those of a prototype that was
+    measured on 417 labelled runs.
+    """
+
+    of_progress: float = HARM_OF_PROGRESS
+    """Share of the progress since the start that must be lost."""
+    of_best: float = HARM_OF_BEST
+    """Share above the best level."""
+    of_low_start: float = 0.5
+    """The same where the run started about as low as its best (fine-tuning without a known number
+    of classes): there is no progress to measure by, so half again (trainproof's 1.5 x minimum)."""
+    standard_errors: float = HARM_ERRORS
+    """Standard errors of the level."""
+    held: float = 30
+    """Records that it must hold; one spike, or one bad epoch end, does not."""
+    held_when_half_lost: float = 8
+    """The same once half of the progress is lost."""
+    held_after_lr_rise: float = 40
+    """The same after a jump of the learning rate: warm restarts lose ground by design, and regain
+    it within a few dozen steps."""
+    held_averaged: float = 2
+    """The same where a record is a mean over many steps."""
+    early_ratio: float = 1.35
+    """In the first records: the multiple of the first loss that 4 of 6 must exceed."""
+    early_records: float = 60
+    """How many records count as the first."""
+
+
+class Divergence(Detector[DivergenceThresholds]):
+    """A smoothed loss far above its best, by the run's own progress and noise, that persists."""
+
+    id = "divergence"
+    title = "Training loss diverged"
+    needs = "training loss"
+    thresholds_type: ClassVar[type[Thresholds]] = DivergenceThresholds
+    reads_loss_level = True
+
+    def __init__(self, context: Context, thresholds: DivergenceThresholds) -> None:
+        super().__init__(context, thresholds)
+        self._of_best = thresholds.of_best
+        self._early_records = thresholds.early_records
+        self._early: deque[bool] = deque(maxlen=6)
+        self._held = 0
+        self._since = 0
+        self._calm = 0
+        self._worst = 0.0
+        self._lr_at_best = math.nan
+        self._best = math.inf
+        self._eval_best = math.inf
+        self._eval_last: tuple[int, float] | None = None
+
+    def on_train(self, row: Row) -> Findings:
+        """Compare the level with its best."""
+        value = row.values.get("loss/train")
+        if value is None or value - value != 0.0:
+            return ()
+        loss = self.context.loss
+        best = loss.best
+        if best < self._best:
+            self._best = best
+            self._lr_at_best = self.context.lr
+        elif best > self._best:
+            # A new regime has begun its own best.
+            self._best = best
+        if loss.count <= self._early_records and self.current is None and self._blows_up(row, value):
+            return self._raise_early(row)
+        # A third of the time in healthy runs this cheap gate is all that is computed.
+        if not loss.level - best > self._of_best * abs(best):
+            if self._held or self.current is not None:
+                return self._below(row)
+            return ()
+        if loss.rise > self._limit():
+            return self._above(row)
+        return self._below(row)
+
+    def on_eval(self, row: Row) -> Findings:
+        """An evaluation as good as the best before it overrules the training loss."""
+        value = row.values.get("loss/val")
+        if value is None or value - value != 0.0:
+            return ()
+        self._eval_last = (row.step, value)
+        overruled = self.current is not None and self._evaluation_improves(self.current.onset_step)
+        self._eval_best = min(self._eval_best, value)
+        if overruled:
+            evidence = Evidence(what="validation loss, at its best", value=value, step=row.step)
+            return self.resolve(row.step, evidence=(*self._evidence(row.step), evidence))
+        return ()
+
+    def not_judged(self) -> NotJudged | None:
+        """A run without a training loss."""
+        return None if self.context.loss.count else self.missing()
+
+    def _limit(self) -> float:
+        loss = self.context.loss
+        thresholds = self.thresholds
+        low_start = loss.progress < 0.1 * abs(loss.start)
+        of_best = thresholds.of_low_start if low_start else thresholds.of_best
+        return loss.limit(of_best, thresholds.of_progress, thresholds.standard_errors)
+
+    def _above(self, row: Row) -> Findings:
+        loss = self.context.loss
+        self._calm = 0
+        if not self._held:
+            self._since = row.step
+            self._worst = loss.level
+        self._held += 1
+        if self.current is not None:
+            if loss.level > 2.0 * self._worst:
+                self._worst = loss.level
+                return self.update(severity=self._severity(), evidence=self._evidence(row.step))
+            return ()
+        if self._held < self._needed():
+            return ()
+        lag = 1 if self.context.averaged else LAG
+        onset = max(loss.best_step, self._since - round(lag * self.context.stride))
+        if self._evaluation_improves(onset):
+            return ()
+        self._worst = loss.level
+        return self._raise(row, onset, "Training loss diverged")
+
+    def _below(self, row: Row) -> Findings:
+        self._held = 0
+        if self.current is None:
+            return ()
+        # What began above the first loss is over when the level is back below it.
+        early = self.context.loss.level > self.thresholds.early_ratio * self.context.loss.first
+        self._calm = 0 if early else self._calm + 1
+        if self._calm < (2 if self.context.averaged else 15):
+            return ()
+        self._calm = 0
+        return self.resolve(row.step)
+
+    def _needed(self) -> float:
+        thresholds = self.thresholds
+        context = self.context
+        if context.averaged:
+            return thresholds.held_averaged
+        jumps = context.lr_jumps
+        if jumps and jumps[-1].after > jumps[-1].before and jumps[-1].step == context.regime_step:
+            recent = context.last_step - jumps[-1].step < 2 * thresholds.held_after_lr_rise * context.stride
+            if recent:
+                return thresholds.held_after_lr_rise
+        loss = context.loss
+        half_lost = loss.rise > 0.5 * loss.progress > 0
+        return thresholds.held_when_half_lost if half_lost else thresholds.held
+
+    def _blows_up(self, row: Row, value: float) -> bool:
+        """Whether the first losses leave upwards instead of falling."""
+        loss = self.context.loss
+        reference = loss.first
+        if self.context.averaged:
+            # The first record is already a mean over many updates: guessing is the better start.
+            reference = min(reference, loss.chance) if loss.chance > 0 else reference
+        if not self._early:
+            self._since = row.step
+        self._early.append(value > self.thresholds.early_ratio * abs(reference))
+        return sum(self._early) >= (2 if self.context.averaged else 4)
+
+    def _raise_early(self, row: Row) -> Findings:
+        self._early.clear()
+        self._worst = self.context.loss.level
+        first = round(row.step - 5 * self.context.stride)
+        return self._raise(row, max(0, first), "Training loss diverged from the start")
+
+    def _raise(self, row: Row, onset: int, title: str) -> Findings:
+        return self.open(
+            self._severity(),
+            onset,
+            self._evidence(row.step),
+            title=title,
+            series=("loss/train",),
+            causes=self._causes(onset),
+            next=(
+                self.next_test("LR range test", "lr_find", onset),
+                self.next_test("Gradient flow through the layers", "gradient_flow", onset),
+            ),
+        )
+
+    def _severity(self) -> str:
+        loss = self.context.loss
+        lost_half = not loss.rise <= 0.5 * loss.progress
+        return "critical" if lost_half or loss.level > loss.first else "warning"
+
+    def _evaluation_improves(self, onset: int) -> bool:
+        if self._eval_last is None or self._eval_last[0] < onset:
+            return False
+        return self._eval_last[1] <= self._eval_best < math.inf
+
+    def _evidence(self, step: int) -> tuple[Evidence, ...]:
+        loss = self.context.loss
+        thresholds = self.thresholds
+        if not loss.rise > 0.0:
+            limit = thresholds.early_ratio
+            value = loss.last / loss.first if loss.first else math.inf
+            return (Evidence(what="loss over the first loss", value=value, threshold=limit, step=step),)
+        found = [
+            Evidence(
+                what=f"smoothed loss, from a best of {loss.best:.4g} at step {loss.best_step}",
+                value=loss.level,
+                threshold=loss.best + self._limit(),
+                step=step,
+            )
+        ]
+        if loss.progress > 0:
+            share = loss.rise / loss.progress
+            what = "share of the progress that is lost"
+            found.append(Evidence(what=what, value=share, threshold=thresholds.of_progress, step=step))
+        return tuple(found)
+
+    def _causes(self, onset: int) -> tuple[Cause, ...]:
+        context = self.context
+        rise = context.lr_rise(onset, within=round(max(50.0, 50.0 * context.stride)))
+        if rise is not None:
+            return (rise,)
+        if context.lr >= 2.5 * self._lr_at_best > 0:
+            factor = context.lr / self._lr_at_best
+            because = f"lr rose {factor:.3g}x since the best loss at step {context.loss.best_step}"
+            return (Cause(cause="learning rate too high", because=because),)
+        return ()

@@ -1,0 +1,191 @@
+"""Non-finite loss or gradients: the run computes nothing any more from here on."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from traintop.detectors.base import Detector, Findings, Thresholds
+from traintop.detectors.context import Context
+from traintop.detectors.loss_level import ABSURD
+from traintop.records import Cause, Evidence, LayerNames, LayerStats, NotJudged, Row
+
+NAMED_LAYERS = 8
+"""More names than this do not help to find the first."""
+
+TITLES = {
+    "loss/train": "Training loss is not finite",
+    "loss/val": "Validation loss is not finite",
+    "grad_norm": "Gradient norm is not finite",
+    "layers": "Gradients of some layers are not finite",
+}
+
+
+class NanInfThresholds(Thresholds):
+    """Thresholds of `nan_inf`."""
+
+    absurd: float = ABSURD
+    """A magnitude that is treated like infinity. No published value: twelve orders above any
+    cross-entropy or squared error, an overflow in all but name."""
+    recovered_after: float = 10
+    """Finite records in a row that end the episode: one window of most loggers."""
+
+
+class NanInf(Detector[NanInfThresholds]):
+    """Only losses, the gradient norm and layer gradients count: an undefined metric is no fault.
+
+    Any non-finite loss is a finding (all published rules agree). A non-finite gradient norm is one
+    too, except on a step that the loss scaler skips: its search for the scale needs those.
+    """
+
+    id = "nan_inf"
+    title = "Training loss is not finite"
+    needs = "training loss or gradient norm"
+    thresholds_type: ClassVar[type[Thresholds]] = NanInfThresholds
+
+    def __init__(self, context: Context, thresholds: NanInfThresholds) -> None:
+        super().__init__(context, thresholds)
+        self._absurd = thresholds.absurd
+        self._names: tuple[str, ...] = ()
+        self._layers: tuple[str, ...] = ()
+        self._first: dict[str, tuple[int, float]] = {}
+        self._counts: dict[str, int] = {}
+        self._clean = 0
+        self._clean_step = 0
+        self._scaled = False
+        self._skipped_step = -1
+        self._last_norm: float | None = None
+        self._seen = False
+
+    def on_train(self, row: Row) -> Findings:
+        """Check loss and gradient norm."""
+        values = row.values
+        absurd = self._absurd
+        loss = values.get("loss/train", 0.0)
+        norm = values.get("grad_norm", 0.0)
+        # One chained comparison is false for NaN, infinities and absurd values alike.
+        if -absurd < loss < absurd and -absurd < norm < absurd:
+            self._last_norm = norm
+            return self._finite(row.step) if self.current is not None else ()
+        found: Findings = ()
+        skipped = self._skipped(row)
+        if not -absurd < loss < absurd:
+            found = self._bad("loss/train", row.step, loss)
+        if not -absurd < norm < absurd and not skipped:
+            found = self._bad("grad_norm", row.step, norm) or found
+        return found
+
+    def on_eval(self, row: Row) -> Findings:
+        """Check the validation loss."""
+        loss = row.values.get("loss/val", 0.0)
+        if not -self._absurd < loss < self._absurd:
+            return self._bad("loss/val", row.step, loss)
+        if self.current is not None and set(self._counts) == {"loss/val"}:
+            return self._end(row.step)
+        return ()
+
+    def on_layer_names(self, names: LayerNames) -> None:
+        """Remember the names, to say where it began."""
+        self._names = names.names
+
+    def on_layers(self, stats: LayerStats) -> Findings:
+        """Name the first layers with non-finite gradients."""
+        counts = stats.stats.get("grad_nan")
+        if counts is None or not (counts > 0).any() or stats.step == self._skipped_step:
+            return ()
+        bad = [self._name(index) for index in np.flatnonzero(counts > 0)]
+        if self.current is None:
+            # While a loss scaler is at work, overflowing gradients alone are its normal search.
+            if self._scaled:
+                return ()
+            self._layers = tuple(bad[:NAMED_LAYERS])
+            return self._bad("layers", stats.step, float(np.nansum(counts)))
+        if self._layers:
+            return ()
+        self._layers = tuple(bad[:NAMED_LAYERS])
+        return self.update(layers=self._layers)
+
+    def not_judged(self) -> NotJudged | None:
+        """A run without any loss or gradient norm."""
+        return None if self.context.loss.count or self._counts or self._last_norm else self.missing()
+
+    def _skipped(self, row: Row) -> bool:
+        """Whether the loss scaler skips this step: it says so, or scales and the norm overflowed."""
+        flag = row.values.get("skipped_step")
+        scale = row.values.get("loss_scale")
+        # A constant scale of 1 is what bfloat16 logs: nothing is skipped then.
+        self._scaled = self._scaled or bool(flag) or (scale is not None and scale != 1.0)
+        skipped = bool(flag) if flag is not None else scale is not None and scale != 1.0
+        if skipped:
+            self._skipped_step = row.step
+        return skipped
+
+    def _name(self, index: int) -> str:
+        return self._names[index] if index < len(self._names) else f"layer {index}"
+
+    def _bad(self, signal: str, step: int, value: float) -> Findings:
+        self._clean = 0
+        count = self._counts[signal] = self._counts.get(signal, 0) + 1
+        self._first.setdefault(signal, (step, value))
+        series = tuple(name for name in self._counts if name != "layers")
+        if self.current is None:
+            return self.open(
+                "critical",
+                step,
+                self._evidence(),
+                title=TITLES[signal],
+                series=series,
+                layers=self._layers,
+                causes=self._causes(signal, step),
+                next=(self.next_test("Find the first module with a NaN", "nan_source", step),),
+            )
+        if count == 1:
+            return self.update(series=series, evidence=self._evidence())
+        # News is worth a message when the count has doubled, not with each record.
+        return self.update(evidence=self._evidence()) if count & (count - 1) == 0 else ()
+
+    def _finite(self, step: int) -> Findings:
+        if not self._clean:
+            self._clean_step = step
+        self._clean += 1
+        train = any(signal != "loss/val" for signal in self._counts)
+        if train and self._clean >= self.thresholds.recovered_after:
+            return self._end(self._clean_step)
+        return ()
+
+    def _end(self, step: int) -> Findings:
+        found = self.resolve(step, evidence=self._evidence())
+        self._counts.clear()
+        self._first.clear()
+        self._layers = ()
+        self._clean = 0
+        return found
+
+    def _evidence(self) -> tuple[Evidence, ...]:
+        return tuple(
+            Evidence(
+                what=f"records with {signal} beyond {self._absurd:.0e}, first {self._first[signal][1]:g}",
+                value=float(count),
+                threshold=0.0,
+                step=self._first[signal][0],
+            )
+            for signal, count in self._counts.items()
+        )
+
+    def _causes(self, signal: str, step: int) -> tuple[Cause, ...]:
+        causes: list[Cause] = []
+        rise = self.context.lr_rise(step, within=200)
+        if rise is not None:
+            causes.append(rise)
+        loss = self.context.loss
+        if loss.count and signal != "loss/val":
+            if loss.harmed or loss.last > 3.0 * abs(loss.start):
+                because = f"the last finite loss was {loss.last:.3g}, after a best of {loss.best:.3g}"
+                causes.append(Cause(cause="training diverged until it overflowed", because=because))
+            elif signal == "loss/train":
+                norm = f" and the gradient norm {self._last_norm:.3g}" if self._last_norm else ""
+                because = f"the last finite loss was {loss.last:.3g}{norm}, nothing was growing"
+                cause = "a bad batch, or a log, division or root of 0 in the forward pass"
+                causes.append(Cause(cause=cause, because=because))
+        return tuple(causes)

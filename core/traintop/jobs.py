@@ -1,0 +1,420 @@
+"""Analyses as jobs: each a process of its own that is started, listened to, limited and ended here.
+
+    job = Job(request, run_dir=run_dir).start()
+    for event in job.events():     # blocks; the app calls job.poll() instead, which never does
+        ...
+    job.result                     # an AnalysisResult, whatever happened
+
+or, all at once, `run("lr_find", target="train.py:target", checkpoint="ckpt-400.pt")`. A `JobQueue`
+keeps jobs waiting until fewer than two run.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import queue
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import msgspec
+
+from traintop import analyses
+from traintop.analyses import ANALYSES
+from traintop.analyses.request import Request
+from traintop.analysis_results import AnalysisResult, write_result
+from traintop.errors import AnalysisError
+
+WORKER = Path(analyses.__file__).with_name("worker.py")
+TIME_LIMIT = 3600.0
+GRACE_SECONDS = 2.0
+"""How long a process group has to end after SIGTERM before it is killed."""
+TICK_SECONDS = 0.1
+STDERR_LINES = 12
+AT_ONCE = 2
+
+JobState = Literal["queued", "running", "ok", "failed", "cancelled"]
+
+
+class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
+    """The target is built and the checkpoint loaded."""
+
+    analysis: str
+    checkpoint: str | None
+    step: int | None
+    device: str
+
+
+class Progress(msgspec.Struct, frozen=True, tag_field="event", tag="progress"):
+    """How far it is; `total` 0: not known."""
+
+    done: int
+    total: int
+    what: str
+
+
+class Point(msgspec.Struct, frozen=True, tag_field="event", tag="point"):
+    """A point of the live chart: for lr_find the learning rate and the smoothed loss of a seed."""
+
+    x: float
+    y: float
+    series: str
+
+
+class Log(msgspec.Struct, frozen=True, tag_field="event", tag="log"):
+    """A remark of the analysis."""
+
+    text: str
+
+
+class Ended(msgspec.Struct, frozen=True, tag_field="event", tag="ended"):
+    """The last event of every job."""
+
+    result: AnalysisResult
+    path: Path | None
+    """The result file, where one was written."""
+
+
+class _Result(msgspec.Struct, frozen=True, tag_field="event", tag="result"):
+    result: AnalysisResult
+
+
+class _Failed(msgspec.Struct, frozen=True, tag_field="event", tag="failed"):
+    reason: str
+
+
+JobEvent = Started | Progress | Point | Log | Ended
+_DECODER = msgspec.json.Decoder(Started | Progress | Point | Log | _Result | _Failed)
+_live: weakref.WeakSet[Job] = weakref.WeakSet()
+
+
+class Job:
+    """One analysis, from being queued to its result. Its methods may be called from any thread.
+
+    Args:
+        request: What to do.
+        python: The interpreter that trains; see `interpreter`.
+        run_dir: The run that a result file is left with.
+        out: A folder that the result file goes to instead.
+        time_limit: Seconds after which it is ended.
+        on_end: Called in the job's own thread when it has ended.
+
+    Raises:
+        AnalysisError: No such analysis, or no such checkpoint, interpreter or target file.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        python: str | Path | None = None,
+        run_dir: Path | None = None,
+        out: Path | None = None,
+        time_limit: float = TIME_LIMIT,
+        on_end: Callable[[Job], None] | None = None,
+    ) -> None:
+        _check(request)
+        self.request = request
+        self.python = interpreter(python, run_dir)
+        self.state: JobState = "queued"
+        self.progress = Progress(0, 0, "waiting")
+        """The latest."""
+        self.result: AnalysisResult | None = None
+        self.path: Path | None = None
+        """The result file."""
+        self._run_dir, self._out = run_dir, out
+        self._time_limit, self._on_end = time_limit, on_end
+        self._began = time.monotonic()
+        self._step: int | None = None
+        self._events: queue.SimpleQueue[JobEvent] = queue.SimpleQueue()
+        self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
+        self._outcome: _Result | _Failed | None = None
+        self._cancelled = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether `result` is there."""
+        return self.result is not None
+
+    def start(self) -> Job:
+        """Start the process; does nothing where it was started or cancelled before."""
+        with self._lock:
+            if self._thread is None and not self.ended:
+                self.state = "running"
+                self._began = time.monotonic()
+                self._thread = threading.Thread(target=self._supervise, daemon=True)
+                _live.add(self)
+                self._thread.start()
+        return self
+
+    def poll(self) -> list[JobEvent]:
+        """The events since the last call, without waiting. The last of all is `Ended`."""
+        found: list[JobEvent] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                found.append(self._events.get_nowait())
+        return found
+
+    def events(self) -> Iterator[JobEvent]:
+        """All events as they come, until `Ended`."""
+        while True:
+            event = self._events.get()
+            yield event
+            if isinstance(event, Ended):
+                return
+
+    def cancel(self) -> None:
+        """Ask for the end of the whole process group; `Ended` follows."""
+        self._cancelled.set()
+        with self._lock:
+            waiting = self._thread is None and not self.ended
+            if waiting:
+                self._finish("cancelled", "cancelled before it started")
+
+    def close(self) -> None:
+        """Cancel, and wait until no process of it is left."""
+        self.cancel()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _supervise(self) -> None:
+        command = [str(self.python), str(WORKER), self.request.to_json()]
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the user's interpreter on our own file
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+                env=_environment(self.request.device),
+            )
+        except OSError as error:
+            self._finish("failed", f"cannot start {self.python}: {error.strerror}")
+            self._tell_end()
+            return
+        late = False
+        try:
+            late = self._listen(process)
+        finally:
+            _end_group(process)
+            self._drain(process)
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+        self._conclude(process.returncode, late)
+        self._tell_end()
+
+    def _listen(self, process: subprocess.Popen[bytes]) -> bool:
+        """Take in what the process says until it ends, is cancelled or is late.
+
+        Returns:
+            Whether it was late.
+        """
+        deadline = self._began + self._time_limit
+        self._readers = [
+            (_stream(process.stdout), _Lines(self._take)),
+            (_stream(process.stderr), _Lines(self._take_stderr)),
+        ]
+        with selectors.DefaultSelector() as selector:
+            for stream, lines in self._readers:
+                os.set_blocking(stream.fileno(), False)
+                selector.register(stream, selectors.EVENT_READ, lines)
+            while process.poll() is None:
+                if self._cancelled.is_set():
+                    return False
+                if time.monotonic() > deadline:
+                    return True
+                if not selector.get_map():
+                    time.sleep(TICK_SECONDS)
+                for key, _mask in selector.select(TICK_SECONDS):
+                    if not key.data.read(key.fd):
+                        selector.unregister(key.fileobj)
+        return False
+
+    def _drain(self, process: subprocess.Popen[bytes]) -> None:
+        """Take in what is left in the pipes of a process that has ended."""
+        for stream, lines in self._readers:
+            while lines.read(stream.fileno(), once=True):
+                pass
+            lines.close()
+        del process
+
+    def _take(self, line: str) -> None:
+        try:
+            event = _DECODER.decode(line)
+        except (msgspec.DecodeError, RecursionError):
+            self._events.put(Log(f"unreadable event of the worker: {line[:200]}"))
+            return
+        if isinstance(event, _Result | _Failed):
+            self._outcome = event
+            return
+        if isinstance(event, Progress):
+            self.progress = event
+        elif isinstance(event, Started):
+            self._step = event.step
+        self._events.put(event)
+
+    def _take_stderr(self, line: str) -> None:
+        self._stderr.append(line[:500])
+
+    def _conclude(self, code: int, late: bool) -> None:
+        """Say how it ended: by its own words where it had any, else by its exit code."""
+        if isinstance(self._outcome, _Result):
+            self._finish("ok", None, self._outcome.result)
+        elif self._cancelled.is_set():
+            self._finish("cancelled", "cancelled")
+        elif late:
+            reason = f"ended after the time limit of {self._time_limit:g} s"
+            self._finish("failed", self._with_stderr(reason))
+        elif isinstance(self._outcome, _Failed):
+            self._finish("failed", self._outcome.reason)
+        else:
+            self._finish("failed", self._with_stderr(_how_it_died(code)))
+
+    def _with_stderr(self, reason: str) -> str:
+        return "\n".join([reason, *self._stderr])
+
+    def _finish(
+        self, state: JobState, error: str | None, result: AnalysisResult | None = None
+    ) -> None:
+        if result is None:
+            result = AnalysisResult(
+                analysis=self.request.analysis,
+                status="cancelled" if state == "cancelled" else "failed",
+                checkpoint=self.request.checkpoint,
+                step=self._step,
+                seconds=round(time.monotonic() - self._began, 3),
+                device=self.request.device,
+                error=error,
+            )
+        elif self._run_dir is not None or self._out is not None:
+            try:
+                self.path = write_result(result, run_dir=self._run_dir, out=self._out)
+            except OSError as problem:
+                self._events.put(Log(f"the result file could not be written: {problem}"))
+        self.state = state
+        self.result = result
+        self._events.put(Ended(result, self.path))
+
+    def _tell_end(self) -> None:
+        if self._on_end is not None:
+            self._on_end(self)
+
+
+class JobQueue:
+    """Jobs that wait for their turn; at most `at_once` run."""
+
+    def __init__(self, at_once: int = AT_ONCE) -> None:
+        self._at_once = at_once
+        self._lock = threading.RLock()
+        self._closed = False
+        self.jobs: list[Job] = []
+        """All of them, in the order in which they were given."""
+
+    def submit(self, request: Request, **how: Any) -> Job:
+        """Queue an analysis; `how` is what `Job` takes besides.
+
+        Raises:
+            AnalysisError: As `Job` does, or the queue is closed.
+        """
+        if self._closed:
+            raise AnalysisError("no analysis can be started while traintop is closing")
+        job = Job(request, on_end=lambda _job: self._start_next(), **how)
+        with self._lock:
+            self.jobs.append(job)
+        self._start_next()
+        return job
+
+    def close(self) -> None:
+        """Cancel all jobs and wait until no process is left."""
+        self._closed = True
+        with self._lock:
+            jobs = list(self.jobs)
+        for job in jobs:
+            job.cancel()
+        for job in jobs:
+            job.close()
+
+    def _start_next(self) -> None:
+        with self._lock:
+            running = sum(job.state == "running" for job in self.jobs)
+            for job in self.jobs:
+                if running >= self._at_once or self._closed:
+                    return
+                if job.state == "queued":
+                    job.start()
+                    running += 1
+
+
+def run(
+    name: str,
+    *,
+    target: str,
+    checkpoint: str | Path | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    options: Mapping[str, float] | None = None,
+    python: str | Path | None = None,
+    run_dir: Path | None = None,
+    out: Path | None = None,
+    time_limit: float = TIME_LIMIT,
+    on_event: Callable[[JobEvent], None] | None = None,
+) -> tuple[AnalysisResult, Path | None]:
+    """Run one analysis to its end, as `traintop analyze` does.
+
+    An interrupt (Ctrl-C) ends the whole process group before it goes on its way.
+
+    Returns:
+        The result, whose `status` tells how it went, and the result file.
+
+    Raises:
+        AnalysisError: It cannot be started.
+    """
+    request = make_request(
+        name, target=target, checkpoint=checkpoint, device=device, seed=seed, options=options
+    )
+    job = Job(request, python=python, run_dir=run_dir, out=out, time_limit=time_limit)
+    try:
+        for event in job.start().events():
+            if isinstance(event, Ended):
+                return event.result, event.path
+            if on_event is not None:
+                on_event(event)
+    finally:
+        job.close()
+    raise AssertionError("events() always ends with Ended")
+
+
+def make_request(
+    name: str,
+    *,
+    target: str,
+    checkpoint: str | Path | None = None,
+    device: str = "auto",
+    seed: int = 0,
+    options: Mapping[str, float] | None = None,
+) -> Request:
+    """A request with absolute paths and a device that is decided; `auto` is the CPU."""
+    where, colon, function = target.rpartition(":")
+    if colon and (where.endswith(".py") or os.sep in where):
+        target = f"{Path(where).absolute()}:{function}"
+    return Request(
+        analysis=name,
+        target=target,
+        checkpoint=None if checkpoint is None else str(Path(checkpoint).absolute()),
+        device="cpu" if device == "auto" else device,
+        seed=seed,
+        options=dict(options or {}),
+    )

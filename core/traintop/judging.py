@@ -1,0 +1,230 @@
+"""Feeds what the store has taken in to the detectors, in the order of the steps.
+
+Reading and judging are apart: a long history is shown as soon as it is read, and judged behind
+that. Training, evaluation, layers and events lie in different files, so they are merged by step
+before a detector sees them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+import numpy as np
+
+from traintop.catalogue import Catalogue
+from traintop.detectors.engine import Engine
+from traintop.records import DetectorFailure, Event, Finding, LayerStats, NotJudged, Row, RunInfo
+from traintop.store import Run, Table
+
+BURST = 512
+"""Training records merged with the others at a time."""
+
+EVAL_ROLES = frozenset({"loss/val", "accuracy/val", "balanced_accuracy", "majority_pred_fraction"})
+
+# What happened at a step is fed before the step's record, what was measured of it after that.
+_EVENT, _TRUNK, _LAYERS, _OTHER_TABLE = range(4)
+
+Feed = Callable[[], Sequence[Finding]]
+T = TypeVar("T", Event, LayerStats)
+
+
+class Judge:
+    """Follows one run of the store with one engine.
+
+    Args:
+        run: What to judge.
+        catalogue: The roles of its series.
+        info: `run.json`.
+        thresholds: Detector id -> threshold -> value, from the settings.
+        until: Judge as if the run had ended at this step.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        catalogue: Catalogue,
+        info: RunInfo,
+        thresholds: Mapping[str, Mapping[str, float]],
+        until: int | None = None,
+    ) -> None:
+        self._run = run
+        self._catalogue = catalogue
+        self._engine = Engine(info, thresholds)
+        self._until = np.inf if until is None else float(until)
+        self._fed: dict[str, int] = {}
+        self._layers_fed = 0
+        self._events_fed = 0
+        self._rewinds_fed = 0
+        self._names: object = None
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """All findings so far, in the order in which they opened."""
+        return self._engine.findings
+
+    @property
+    def not_judged(self) -> tuple[NotJudged, ...]:
+        """What could not be judged, and the signal that is missing."""
+        return self._engine.not_judged()
+
+    @property
+    def failures(self) -> Sequence[DetectorFailure]:
+        """Detectors that raised and were switched off."""
+        return self._engine.failures
+
+    def retarget(self, info: RunInfo) -> None:
+        """Take a `run.json` that came or changed after the first records."""
+        self._engine.retarget(info)
+
+    @property
+    def backlog(self) -> int:
+        """How many records wait to be judged."""
+        waiting = sum(self._end(table) - self._fed.get(table.name, 0) for table in self._tables())
+        return max(waiting, 0)
+
+    def pump(self, records: int) -> list[Finding]:
+        """Judge about so many waiting training records; return what opened, changed or ended."""
+        news: dict[tuple[str, int], Finding] = {}
+        self._step_back()
+        while True:
+            trunk = self._trunk()
+            horizon = np.inf
+            first = last = 0
+            if trunk is not None:
+                first, end = self._fed.get(trunk.name, 0), self._end(trunk)
+                last = min(first + BURST, end)
+                if last < end:
+                    horizon = float(trunk.step[last - 1])
+            others = sorted(self._others(trunk, horizon), key=lambda other: other[:2])
+            for feed in self._merged(trunk, first, last, others):
+                for finding in feed:
+                    news[finding.key] = finding
+            records -= last - first
+            if records <= 0 or horizon == np.inf:
+                return list(news.values())
+
+    def _merged(
+        self,
+        trunk: Table | None,
+        first: int,
+        last: int,
+        others: list[tuple[float, int, Feed]],
+    ) -> list[Sequence[Finding]]:
+        """Feed rows [first, last) of the trunk with the other records between them."""
+        said: list[Sequence[Finding]] = []
+        others.reverse()
+        if trunk is not None and last > first:
+            for row, evaluation in self._rows(trunk, first, last):
+                while others and others[-1][:2] < (row.step, _TRUNK):
+                    said.append(others.pop()[2]())
+                if row.values and (found := self._engine.feed_train(row)):
+                    said.append(found)
+                if evaluation is not None and (found := self._engine.feed_eval(evaluation)):
+                    said.append(found)
+            self._fed[trunk.name] = last
+        while others:
+            said.append(others.pop()[2]())
+        return said
+
+    def _tables(self) -> list[Table]:
+        """Return the tables that are judged; those of other ranks are not, so far."""
+        tables = self._run.tables.values()
+        return [table for table in tables if not table.name.startswith("rank")]
+
+    def _trunk(self) -> Table | None:
+        return max(self._tables(), key=len, default=None)
+
+    def _end(self, table: Table) -> int:
+        if self._until == np.inf:
+            return len(table)
+        return int(np.searchsorted(table.step, self._until, side="right"))
+
+    def _step_back(self) -> None:
+        """Let a resumed run be fed again from where it repeats its steps."""
+        for table in self._tables():
+            self._fed[table.name] = min(self._fed.get(table.name, 0), len(table))
+        if self._run.layers is not None:
+            self._layers_fed = min(self._layers_fed, len(self._run.layers))
+        for step in self._run.rewinds[self._rewinds_fed :]:
+            if step <= self._until:
+                self._engine.feed_event(Event(event="resume", step=step))
+        self._rewinds_fed = len(self._run.rewinds)
+
+    def _others(self, trunk: Table | None, horizon: float) -> list[tuple[float, int, Feed]]:
+        """Return what waits beside the trunk, up to a step: (step, order within it, feed)."""
+        horizon = min(horizon, self._until)
+        engine = self._engine
+        others: list[tuple[float, int, Feed]] = []
+        for table in self._tables():
+            if table is trunk:
+                continue
+            first = self._fed.get(table.name, 0)
+            last = int(np.searchsorted(table.step, horizon, side="right"))
+            for row, evaluation in self._rows(table, first, last):
+                others.append((row.step, _OTHER_TABLE, _feed_both(engine, row, evaluation)))
+            self._fed[table.name] = max(first, last)
+        events = self._run.events
+        while self._events_fed < len(events):
+            event = events[self._events_fed]
+            step = float(event.step) if event.step is not None else -np.inf
+            if step > horizon:
+                break
+            others.append((step, _EVENT, _feed_one(engine.feed_event, event)))
+            self._events_fed += 1
+        return others + self._layer_records(horizon)
+
+    def _layer_records(self, horizon: float) -> list[tuple[float, int, Feed]]:
+        layers = self._run.layers
+        if layers is None:
+            return []
+        if layers.names is not self._names:
+            self._names = layers.names
+            self._layers_fed = 0
+            self._engine.feed_layer_names(layers.names)
+        first = self._layers_fed
+        last = int(np.searchsorted(layers.step, horizon, side="right"))
+        self._layers_fed = max(first, last)
+        return [
+            (float(layers.step[row]), _LAYERS, _feed_one(self._engine.feed_layers, layers.record(row)))
+            for row in range(first, last)
+        ]
+
+    def _rows(self, table: Table, first: int, last: int) -> list[tuple[Row, Row | None]]:
+        """Return each record as (training row, evaluation if it holds one)."""
+        train: list[dict[str, float]] = [{} for _ in range(first, last)]
+        evaluations: dict[int, dict[str, float]] = {}
+        for name, role in self._catalogue.roles_of(table).items():
+            series = table.series[name]
+            begin, end = series.positions(np.array([first, last])).tolist()
+            values = series.values()[begin:end].tolist()
+            offsets = (series.rows_between(begin, end) - first).tolist()
+            if role in EVAL_ROLES:
+                for offset, value in zip(offsets, values, strict=True):
+                    evaluations.setdefault(offset, {})[role] = value
+            else:
+                for offset, value in zip(offsets, values, strict=True):
+                    train[offset][role] = value
+        steps = table.step[first:last].tolist()
+        epochs = table.epoch[first:last].tolist()
+        times = table.time[first:last].tolist()
+        rows: list[tuple[Row, Row | None]] = []
+        for offset, (step, epoch, time, values) in enumerate(
+            zip(steps, epochs, times, train, strict=True)
+        ):
+            axes = (int(step), None if epoch != epoch else epoch, None if time != time else time)
+            evaluation = evaluations.get(offset)
+            rows.append((Row(*axes, values), Row(*axes, evaluation) if evaluation else None))
+        return rows
+
+
+def _feed_one(feed: Callable[[T], Sequence[Finding]], record: T) -> Feed:
+    return lambda: feed(record)
+
+
+def _feed_both(engine: Engine, row: Row, evaluation: Row | None) -> Feed:
+    def feed() -> Sequence[Finding]:
+        found = list(engine.feed_train(row)) if row.values else []
+        return found + list(engine.feed_eval(evaluation)) if evaluation else found
+
+    return feed

@@ -1,0 +1,111 @@
+"""Typed settings: which keys there are, where they are read from, and what is refused.
+
+Later sources win: built-in values, the user's `config.toml`, `traintop.toml` beside the run or
+`[tool.traintop]` of a `pyproject.toml` there, command line flags.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from traintop.errors import SettingsError
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What can be set. Unknown keys are refused by name."""
+
+    theme: str = "traintop-dark"
+    """Colour theme; `traintop config themes` lists them."""
+    ascii: bool = False
+    """Draw with ASCII characters only."""
+    mouse: bool = True
+    """Let the mouse work; off saves input events over a slow connection."""
+    smoothing: float = 0.6
+    """Weight of the exponential moving average drawn over the raw curve, 0 (none) to 0.999."""
+    log_y: bool = False
+    """Begin with logarithmic y axes."""
+    axis: Literal["step", "epoch", "time"] = "step"
+    """The x axis to begin with."""
+    target: str | None = None
+    """`FILE:FUNCTION` that builds model and data for analyses; else what the run recorded."""
+    python: str | None = None
+    """Interpreter that analyses run with; else the one that the run recorded."""
+    detectors: dict[str, dict[str, float]] = {}
+    """Thresholds by detector: `[detectors.loss_spike]`."""
+    keys: dict[str, str] = {}
+    """Other keys for actions, by action id; `traintop config keys` lists them."""
+
+
+def config_folder() -> Path:
+    """Return the user's folder for traintop's settings and themes."""
+    base = os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()
+    return Path(base) / "traintop"
+
+
+def settings_files(run: Path | None = None) -> list[Path]:
+    """Return the settings files that exist for a run (default: the present directory)."""
+    folders = [Path.cwd()]
+    if run is not None:
+        folders.append(run if run.is_dir() else run.parent)
+    candidates = [config_folder() / "config.toml"]
+    for folder in dict.fromkeys(folder.absolute() for folder in folders):
+        candidates += [folder / "pyproject.toml", folder / "traintop.toml"]
+    return [file for file in candidates if file.is_file()]
+
+
+def load_settings(
+    run: Path | None = None, flags: dict[str, Any] | None = None
+) -> tuple[Settings, dict[str, str]]:
+    """Read all settings.
+
+    Args:
+        run: The run that is opened; settings beside it count.
+        flags: Values from the command line; None values are passed over.
+
+    Returns:
+        The settings, and for each key that is not at its built-in value where it came from.
+
+    Raises:
+        SettingsError: A file is not TOML, or holds an unknown key or a value of the wrong kind.
+    """
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for file in settings_files(run):
+        for key, value in _read(file).items():
+            values[key] = value
+            origins[key] = str(file)
+    for key, value in (flags or {}).items():
+        if value is not None:
+            values[key] = value
+            origins[key] = "command line"
+    return msgspec.convert(values, Settings), origins
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        table: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        if file.name == "pyproject.toml":
+            return {}  # Somebody else's file: their tools will complain.
+        raise SettingsError(f"{file}: not valid TOML: {error}") from error
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
+    if file.name == "pyproject.toml":
+        table = table.get("tool", {}).get("traintop", {})
+    known = Settings.__struct_fields__
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
+            raise SettingsError(f"{file}: unknown key {key!r}; {hint}")
+    try:
+        msgspec.convert(table, Settings)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{file}: {error}") from error
+    return table

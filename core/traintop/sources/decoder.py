@@ -1,0 +1,66 @@
+"""What every format has to offer: whole lines in, records out, and a tally of what was not read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from traintop.records import Item, Skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SKIPS_KEPT = 100
+
+
+class Tally:
+    """Counts what a decoder read, what it could not read, and what it left aside.
+
+    Memory is bounded: of the skipped lines the first hundred are kept, the others only counted.
+    """
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.lines = 0
+        """Lines that were taken in so far, read or not."""
+        self.skipped: list[Skipped] = []
+        self.skipped_total = 0
+        self.ignored: dict[str, int] = {}
+        """Keys whose values are no numbers -> how many of them were met."""
+
+    def skip(self, line: int, why: str) -> None:
+        """Count a line, numbered from 1, that cannot be read."""
+        self.skipped_total += 1
+        if len(self.skipped) < SKIPS_KEPT:
+            self.skipped.append(Skipped(line=line, why=why))
+
+    def ignore(self, key: str, count: int = 1) -> None:
+        """Count values of a key that are no numbers."""
+        if key in self.ignored or len(self.ignored) < SKIPS_KEPT:
+            self.ignored[key] = self.ignored.get(key, 0) + count
+
+    def number(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Number the lines of a chunk from 1 on, counted over all chunks; blank ones are left out."""
+        for line in data.split(b"\n") if not data.endswith(b"\n") else data[:-1].split(b"\n"):
+            self.lines += 1
+            if line and not line.isspace():
+                yield self.lines, line
+
+
+class Decoder(Protocol):
+    """One format: a state machine that is fed whole lines and never raises, whatever they hold."""
+
+    format: str
+    tally: Tally
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that rows were handed over for so far."""
+        ...
+
+    def feed(self, data: bytes) -> list[Item]:
+        """Take whole lines; only the very last one may lack its line feed."""
+        ...
+
+    def finish(self) -> list[Item]:
+        """Hand over what was held back: no more lines will come."""
+        ...

@@ -1,0 +1,253 @@
+"""Reading a file that somebody else is writing, a burst of whole lines at a time.
+
+Nothing here waits: `read` takes what is there and returns. What a file *is* is its device and inode,
+because names move: a rotated file is read to its end before the new one of that name is begun, a
+replaced, truncated or rewritten one is read anew from its start and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from traintop.sources.filesystem import needs_polling
+from traintop.sources.lines import LINE_LIMIT, LineSplitter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAD = 4096
+"""The first bytes of a file, which tell what it is and whether it was rewritten in place."""
+
+ANCHOR = 64
+"""The last bytes before the place that was read to, which must still be there at the next read."""
+
+
+class Chunk(NamedTuple):
+    """What one read brought."""
+
+    data: bytes
+    """Whole lines; only the chunk of `finish` may lack the last line feed."""
+    reset: bool = False
+    """What was read before is no longer in the file and is to be forgotten; `data` is its new start."""
+
+
+class Tail(Protocol):
+    """Bytes that arrive over time."""
+
+    path: Path
+    error: str | None
+    """Why nothing can be read at the moment."""
+
+    @property
+    def head(self) -> bytes:
+        """The first bytes of the content, at most `HEAD`."""
+        ...
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes taken from the content so far."""
+        ...
+
+    @property
+    def bytes_total(self) -> int:
+        """Bytes known to be there, read or not."""
+        ...
+
+    @property
+    def pending(self) -> bool:
+        """Whether more bytes are known to be there."""
+        ...
+
+    def read(self, max_bytes: int) -> Chunk:
+        """Take at most `max_bytes` new bytes, without waiting for any."""
+        ...
+
+    def finish(self) -> Chunk:
+        """Release the last line, which has no line feed: the writer is known to be done."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the file."""
+        ...
+
+
+class FileTail:
+    """A regular file that may not exist yet, and may grow, shrink, move, vanish and come back.
+
+    Args:
+        path: The file, which need not exist.
+        line_limit: Lines longer than this many bytes are cut.
+    """
+
+    def __init__(self, path: Path, line_limit: int = LINE_LIMIT) -> None:
+        self.path = path
+        self.error: str | None = None
+        self._lines = LineSplitter(line_limit)
+        self._remote = needs_polling(path)
+        self._fd: int | None = None
+        self._identity = (0, 0)
+        self._checked = (0, 0)  # size and modification time when the content was last compared
+        self._offset = 0
+        self._before = 0  # bytes of rotated files that came before this one
+        self._head = b""
+        self._anchor = b""
+        self._size = 0  # of the file that is open, or of the one that will be
+        self._next_size = 0  # of a file that has taken the name while the old one is still being read
+        status = self._look()
+        if status is not None:
+            self._size = status.st_size
+
+    @property
+    def head(self) -> bytes:
+        """The first bytes of the content, at most `HEAD`."""
+        return self._head
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes taken from the content so far."""
+        return self._before + self._offset
+
+    @property
+    def bytes_total(self) -> int:
+        """Bytes known to be there, read or not."""
+        return self._before + max(self._size, self._offset) + self._next_size
+
+    @property
+    def pending(self) -> bool:
+        """Whether more bytes are known to be there."""
+        return self.error is None and self.bytes_total > self.bytes_read
+
+    def read(self, max_bytes: int) -> Chunk:
+        """Take at most `max_bytes` new bytes, without waiting for any.
+
+        An error of the operating system is kept in `error`, and the next call tries again.
+        """
+        try:
+            return self._read(max_bytes)
+        except OSError as error:
+            self.error = error.strerror or str(error)
+            self._let_go()
+            return Chunk(b"")
+
+    def finish(self) -> Chunk:
+        """Release the last line, which has no line feed: the writer is known to be done."""
+        return Chunk(self._lines.flush())
+
+    def close(self) -> None:
+        """Let go of the file. A later `read` opens it again where it left off."""
+        self._let_go()
+
+    def _read(self, max_bytes: int) -> Chunk:
+        status = self._look()
+        if status is None and self._fd is None:
+            return Chunk(b"")
+        reset = False
+        rotated_line = b""
+        if self._fd is None:
+            reset = self._open()
+        elif status is not None and _identity(status) != self._identity:
+            old = os.fstat(self._fd)
+            if old.st_nlink == 0:
+                reset = self._open()
+            else:
+                self._size, self._next_size = old.st_size, status.st_size
+                data = self._take(max_bytes)
+                if data:
+                    return Chunk(self._lines.feed(data))
+                rotated_line = self._leave_rotated()
+                self._open()
+        assert self._fd is not None  # noqa: S101 - both branches above leave it open
+        reset = self._changed_under_us() or reset
+        return Chunk(rotated_line + self._lines.feed(self._take(max_bytes)), reset)
+
+    def _look(self) -> os.stat_result | None:
+        """The state of whatever has the name now; None if nothing has, or it cannot be known."""
+        try:
+            if not self._remote:
+                status = self.path.stat()
+            else:
+                # Network file systems answer `stat` from a cache for up to a minute; opening asks the
+                # server again (close-to-open consistency, nfs(5)).
+                fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+                try:
+                    status = os.fstat(fd)
+                finally:
+                    os.close(fd)
+        except OSError as error:
+            self.error = error.strerror or str(error)
+            return None
+        self.error = None
+        return status
+
+    def _open(self) -> bool:
+        """Open what has the name now; return whether it is other content than was read before."""
+        self._let_go()
+        self._fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        status = os.fstat(self._fd)
+        if stat.S_ISDIR(status.st_mode):
+            raise IsADirectoryError(0, "is a directory")
+        same = _identity(status) == self._identity
+        self._identity = _identity(status)
+        self._size, self._next_size = status.st_size, 0
+        if same or self.bytes_read == 0:
+            return False
+        if self._offset:
+            self._start_over()
+            return True
+        return False
+
+    def _let_go(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def _leave_rotated(self) -> bytes:
+        """Go on to the next file of this name; the old one's last line ends where it ends."""
+        rest = self._lines.flush()
+        self._before += self._offset
+        self._offset = 0
+        self._head = self._anchor = b""
+        self._checked = (0, 0)
+        return rest + b"\n" if rest else b""
+
+    def _start_over(self) -> None:
+        self._lines.clear()
+        self._before = self._offset = 0
+        self._head = self._anchor = b""
+        self._checked = (0, 0)
+
+    def _changed_under_us(self) -> bool:
+        """Whether the bytes that were read are no longer those of the file; if so, start over."""
+        assert self._fd is not None  # noqa: S101 - only called with the file open
+        status = os.fstat(self._fd)
+        self._size = status.st_size
+        signature = (status.st_size, status.st_mtime_ns)
+        if signature == self._checked or not self._offset:
+            self._checked = signature
+            return False
+        self._checked = signature
+        if (
+            status.st_size >= self._offset
+            and os.pread(self._fd, len(self._head), 0) == self._head
+            and os.pread(self._fd, len(self._anchor), self._offset - len(self._anchor))
+            == self._anchor
+        ):
+            return False
+        self._start_over()
+        return True
+
+    def _take(self, max_bytes: int) -> bytes:
+        assert self._fd is not None  # noqa: S101 - only called with the file open
+        data = os.pread(self._fd, max_bytes, self._offset)
+        self._offset += len(data)
+        self._size = max(self._size, self._offset)
+        if len(self._head) < HEAD:
+            self._head += data[: HEAD - len(self._head)]
+        self._anchor = (self._anchor + data[-ANCHOR:])[-ANCHOR:]
+        return data
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

@@ -1,0 +1,91 @@
+"""Per-layer statistics over the steps of a run."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from traintop.records import Floats, LayerNames, LayerStats
+from traintop.store.growing import Growing
+
+
+class LayerTable:
+    """A matrix (records x layers) a statistic, growing by records."""
+
+    def __init__(self, names: LayerNames) -> None:
+        self.names = names
+        self._step = Growing()
+        self._stats: dict[str, Growing] = {}
+
+    def __len__(self) -> int:
+        return len(self._step)
+
+    @property
+    def step(self) -> Floats:
+        """Shape (records,), never falling."""
+        return self._step.view()
+
+    @property
+    def stats(self) -> list[str]:
+        """The statistics that have been recorded."""
+        return list(self._stats)
+
+    def layer_names(self, stat: str) -> tuple[str, ...]:
+        """Return what the columns of a statistic's matrix are: layers, or activations."""
+        return self.names.act_names if stat.startswith("act_") else self.names.names
+
+    def append(self, record: LayerStats) -> None:
+        """Append one record; a statistic whose length does not fit the names is left out."""
+        size = len(self._step)
+        for stat, values in record.stats.items():
+            width = len(self.layer_names(stat))
+            if len(values) != width or not width:
+                continue
+            if stat not in self._stats:
+                self._stats[stat] = Growing()
+                self._stats[stat].extend(np.full(size * width, np.nan))
+            self._stats[stat].extend(values)
+        self._step.extend([record.step])
+        for stat, column in self._stats.items():
+            missing = (size + 1) * len(self.layer_names(stat)) - len(column)
+            if missing:
+                column.extend(np.full(missing, np.nan))
+
+    def rewind(self, step: float) -> None:
+        """Forget the records from `step` on."""
+        row = int(np.searchsorted(self.step, step))
+        self._step.truncate(row)
+        for stat, column in self._stats.items():
+            column.truncate(row * len(self.layer_names(stat)))
+
+    def matrix(self, stat: str) -> Floats:
+        """Return a statistic, shape (records, layers), NaN where it was not measured."""
+        width = len(self.layer_names(stat))
+        size = len(self._step)
+        if stat not in self._stats:
+            return np.full((size, width), np.nan)
+        return self._stats[stat].view()[: size * width].reshape(-1, width)
+
+    def record(self, row: int) -> LayerStats:
+        """Return one record as it was read."""
+        return LayerStats(
+            step=int(self.step[row]), stats={stat: self.matrix(stat)[row] for stat in self._stats}
+        )
+
+    def reduce(self, stat: str, step_edges: Floats) -> Floats:
+        """Reduce a statistic to columns of steps by its maximum, so that no extreme is lost.
+
+        Args:
+            stat: The statistic.
+            step_edges: Shape (columns + 1,), rising.
+
+        Returns:
+            Shape (layers, columns); NaN where nothing was measured.
+        """
+        matrix = self.matrix(stat)
+        bounds = np.searchsorted(self.step[: len(matrix)], step_edges)
+        result = np.full((matrix.shape[1], len(bounds) - 1), np.nan)
+        filled = np.flatnonzero(bounds[1:] > bounds[:-1])
+        if len(filled):
+            joined = np.fmax.reduceat(matrix[: bounds[-1]], bounds[:-1][filled], axis=0)
+            result[:, filled] = joined.T
+        return result

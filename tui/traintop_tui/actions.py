@@ -1,0 +1,115 @@
+"""The one table of actions: bindings, footer, help, palette and the user's keymap all read it."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+Where = Literal["everywhere", "charts", "overview", "layers", "findings", "log", "analyses"]
+
+
+class Action(NamedTuple):
+    """Something that a key does."""
+
+    id: str
+    """Stable: what a keymap in the settings names, and the method `action_<id>`."""
+    keys: str
+    """Textual key names, separated by commas."""
+    label: str
+    """One or two words for the footer."""
+    help: str
+    where: Where
+    footer: bool = False
+    """Whether the footer has room for it."""
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action("show_overview", "1", "Overview", "Curves, findings and log of the run", "everywhere"),
+    Action("show_layers", "2", "Layers", "Gradients and activations layer by layer", "everywhere"),
+    Action("show_findings", "3", "Findings", "What is wrong, since when, on what evidence", "everywhere"),
+    Action("show_log", "4", "Log", "The text log, linked with the charts by step", "everywhere"),
+    Action("show_analyses", "5", "Analyses", "Jobs, results, checkpoints", "everywhere"),
+    Action("help", "question_mark,f1", "Help", "This list", "everywhere", footer=True),
+    Action("quit", "q", "Quit", "Leave; the training goes on", "everywhere", footer=True),
+    Action("lr_find", "L", "LR range test", "Run an LR range test on the newest checkpoint before the cursor", "everywhere", footer=True),
+    Action("dead_neurons", "D", "Dead neurons", "Count dead units of the newest checkpoint before the cursor", "everywhere", footer=True),
+    Action("analyze", "A", "Analyses", "Choose an analysis from a list", "everywhere"),
+    Action("next_run", "right_square_bracket", "Next run", "Go to the next run", "everywhere"),
+    Action("previous_run", "left_square_bracket", "Previous run", "Go to the previous run", "everywhere"),
+    Action("next_theme", "t", "Theme", "Go to the next colour theme", "everywhere"),
+    Action("toggle_ascii", "u", "ASCII", "Draw with ASCII characters only, or with braille dots", "everywhere"),
+    Action("command_palette", "ctrl+p,colon", "Palette", "Find any action by its name", "everywhere", footer=True),
+    Action("cursor_left", "left,h", "Cursor left", "Move the step cursor left", "charts"),
+    Action("cursor_right", "right,l", "Cursor right", "Move the step cursor right", "charts"),
+    Action("cursor_left_fast", "shift+left,H", "Cursor far left", "Move the step cursor left by a tenth of the window", "charts"),
+    Action("cursor_right_fast", "shift+right", "Cursor far right", "Move the step cursor right by a tenth of the window", "charts"),
+    Action("cursor_off", "escape", "Cursor off", "Hide the step cursor and read the newest values", "charts"),
+    Action("zoom_in", "plus,equals_sign,i", "Zoom in", "Halve the window of steps around the cursor", "charts", footer=True),
+    Action("zoom_out", "minus,o", "Zoom out", "Double the window of steps", "charts", footer=True),
+    Action("zoom_reset", "0,z", "Whole run", "Show the whole run", "charts", footer=True),
+    Action("pan_left", "less_than_sign,comma", "Pan left", "Move the window a quarter back", "charts"),
+    Action("pan_right", "greater_than_sign,full_stop", "Pan right", "Move the window a quarter on", "charts"),
+    Action("follow", "f", "Follow", "Go to the newest step and follow it", "charts"),
+    Action("toggle_log_y", "y", "Log y", "Logarithmic or linear y axes", "charts", footer=True),
+    Action("cycle_axis", "x", "X axis", "X axis by step, epoch or time", "charts", footer=True),
+    Action("more_smoothing", "s", "Smoother", "Smooth the curves more; the raw curve stays visible", "charts"),
+    Action("less_smoothing", "S", "Rougher", "Smooth the curves less", "charts"),
+    Action("next_finding", "n", "Next finding", "Put the cursor where the next finding began", "charts"),
+    Action("previous_finding", "N", "Previous finding", "Put the cursor where the previous finding began", "charts"),
+    Action("next_nonfinite", "exclamation_mark", "Next NaN", "Put the cursor on the next NaN or infinite value", "charts"),
+    Action("choose_series", "slash", "Choose curves", "Search all series and choose what is drawn", "overview", footer=True),
+    Action("next_panel", "tab", "Next panel", "Go to the next chart; its keys are about that one", "overview"),
+    Action("maximize_panel", "enter", "Enlarge", "Enlarge the chart, or put it back", "overview"),
+    Action("log_at_cursor", "g", "Log here", "Show the log at the step of the cursor", "charts"),
+    Action("cycle_statistic", "m", "Statistic", "Show the next statistic: gradient norm, update ratio, dead share ...", "layers", footer=True),
+    Action("cycle_sort", "r", "Sort", "Sort the layers by depth, newest value or change", "layers", footer=True),
+    Action("layer_down", "down,j", "Layer down", "Select the next layer", "layers"),
+    Action("layer_up", "up,k", "Layer up", "Select the previous layer", "layers"),
+    Action("open_layer", "enter", "Open layer", "Show the curves and the histogram of the layer, or go back", "layers", footer=True),
+    Action("finding_down", "down,j", "Finding down", "Select the next finding", "findings"),
+    Action("finding_up", "up,k", "Finding up", "Select the previous finding", "findings"),
+    Action("start_test", "enter", "Start test", "Start the next test that the finding names", "findings", footer=True),
+    Action("acknowledge", "a", "Acknowledge", "Mark the finding as seen, or unmark it", "findings", footer=True),
+    Action("go_to_finding", "g", "Go there", "Put the cursor where the finding began, on the overview", "findings", footer=True),
+    Action("log_search", "slash", "Search", "Search the log", "log", footer=True),
+    Action("log_filter", "ampersand", "Filter", "Show only lines that match", "log", footer=True),
+    Action("log_next_match", "n", "Next match", "Go to the next match", "log"),
+    Action("log_previous_match", "N", "Previous match", "Go to the previous match", "log"),
+    Action("log_down", "down,j", "Line down", "Go one line down", "log"),
+    Action("log_up", "up,k", "Line up", "Go one line up", "log"),
+    Action("log_page_down", "pagedown,space", "Page down", "Go one page down", "log"),
+    Action("log_page_up", "pageup,b", "Page up", "Go one page up", "log"),
+    Action("log_top", "home,g", "Top", "Go to the oldest line", "log"),
+    Action("log_bottom", "end,G,f", "Bottom", "Go to the newest line and follow it", "log", footer=True),
+    Action("log_errors", "e", "Errors", "Show only warnings, errors and tracebacks, or all lines", "log"),
+    Action("cursor_to_line", "enter", "Cursor here", "Put the step cursor of the charts at this line's step", "log", footer=True),
+    Action("job_down", "down,j", "Down", "Select the next job or result", "analyses"),
+    Action("job_up", "up,k", "Up", "Select the previous job or result", "analyses"),
+    Action("cancel_job", "c", "Cancel", "Cancel the selected job", "analyses", footer=True),
+)
+
+
+def actions_for(*places: Where) -> list[Action]:
+    """Return the actions of some places, in the order of the table."""
+    return [action for action in ACTIONS if action.where in places]
+
+
+_SIGNS = {
+    "question_mark": "?", "right_square_bracket": "]", "left_square_bracket": "[", "colon": ":",
+    "plus": "+", "equals_sign": "=", "minus": "-", "less_than_sign": "<", "comma": ",",
+    "greater_than_sign": ">", "full_stop": ".", "exclamation_mark": "!", "slash": "/",
+    "ampersand": "&", "left": "←", "right": "→", "up": "↑", "down": "↓", "escape": "Esc",
+    "enter": "Enter", "tab": "Tab", "pagedown": "PgDn", "pageup": "PgUp", "space": "Space",
+    "home": "Home", "end": "End",
+}  # fmt: skip
+
+
+def key_signs(keys: str) -> str:
+    """Write key names as they stand on a keyboard: `plus,equals_sign,i` is `+ = i`."""
+    return " ".join(_sign(key) for key in keys.split(","))
+
+
+def _sign(key: str) -> str:
+    *modifiers, last = key.split("+")
+    names = {"ctrl": "^", "shift": "Shift-"}
+    sign = _SIGNS.get(last, last.upper() if last.startswith("f") and len(last) > 1 else last)
+    return "".join(names.get(modifier, modifier + "-") for modifier in modifiers) + sign

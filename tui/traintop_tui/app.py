@@ -1,0 +1,198 @@
+"""The app: screens, themes, the palette and the thread that follows the run; nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import ClassVar
+
+from rich.style import Style
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.screen import Screen
+
+from traintop.errors import TraintopError
+from traintop.records import Update
+from traintop_tui.actions import ACTIONS, actions_for
+from traintop_tui.follow import Follower
+from traintop_tui.messages import News
+from traintop_tui.model import Model
+from traintop_tui.screens.analyses import AnalysesScreen
+from traintop_tui.screens.findings import FindingsScreen
+from traintop_tui.screens.help import HelpScreen
+from traintop_tui.screens.layers import LayersScreen
+from traintop_tui.screens.log import LogScreen
+from traintop_tui.screens.overview import OverviewScreen
+from traintop_tui.screens.run_screen import RunScreen, bindings_of
+from traintop_tui.theme import TraintopTheme, styles, textual_theme
+
+
+class TraintopApp(App[int]):
+    """traintop on a terminal.
+
+    Args:
+        model: What is shown.
+        themes: Colour themes by name.
+        follow: Whether to read the run in a thread; tests pump by hand instead.
+    """
+
+    TITLE = "traintop"
+    CSS_PATH = Path(str(files("traintop_themes") / "traintop.tcss"))
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = ""
+    MODES: ClassVar[dict[str, str | type[Screen[None]]]] = {
+        "overview": OverviewScreen,
+        "layers": LayersScreen,
+        "findings": FindingsScreen,
+        "log": LogScreen,
+        "analyses": AnalysesScreen,
+    }
+    BINDINGS: ClassVar[list[BindingType]] = bindings_of("everywhere")
+
+    def __init__(
+        self, model: Model, themes: Mapping[str, TraintopTheme], *, follow: bool = True
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.themes = dict(themes)
+        self.chart_styles: dict[str, Style] = styles(self.themes[model.settings.theme])
+        self._follower = (
+            Follower(model.sessions, model.jobs, model.gpu, self._post_news) if follow else None
+        )
+
+    # --- life --------------------------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        """Show the overview and begin to follow the run."""
+        for theme in self.themes.values():
+            self.register_theme(textual_theme(theme))
+        self.theme_changed_signal.subscribe(self, lambda _: self._restyle())
+        self.theme = self.model.settings.theme
+        self.set_keymap(self.model.settings.keys)
+        self.switch_mode("overview")
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with contextlib.suppress(ValueError, NotImplementedError):
+                loop.add_signal_handler(number, self.exit)
+        if self._follower is not None:
+            self.run_worker(
+                self._follower.run, thread=True, exit_on_error=True, group="follow"
+            )
+
+    def on_unmount(self) -> None:
+        """Stop reading and end the analyses; the training goes on."""
+        if self._follower is not None:
+            self._follower.stop()
+        self.model.jobs.close()
+
+    def _post_news(self, updates: Sequence[Update]) -> None:
+        self.post_message(News(updates))
+
+    def on_news(self, news: News) -> None:
+        """Redraw what is in sight."""
+        self.model.take(news.updates)
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Redraw the screen that is shown."""
+        for screen in self.screen_stack:
+            if isinstance(screen, RunScreen):
+                screen.redraw()
+
+    def _restyle(self) -> None:
+        theme = self.themes.get(self.theme)
+        if theme is not None:
+            self.chart_styles = styles(theme)
+            for screen in self.screen_stack:
+                if isinstance(screen, RunScreen):
+                    screen.restyle()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Offer every action of the table that works here, and every theme."""
+        places = screen.PLACES if isinstance(screen, RunScreen) else ()
+        for action in actions_for("everywhere", *places):
+            target = "app" if action.where == "everywhere" else "screen"
+            name = f"{target}.{action.id}"
+            yield SystemCommand(
+                action.label, action.help, lambda name=name: self.call_later(self.run_action, name)
+            )
+        for name in self.themes:
+            yield SystemCommand(
+                f"Theme {name}", "Use this colour theme", lambda name=name: self._use_theme(name)
+            )
+
+    # --- actions -----------------------------------------------------------------------------
+
+    def action_show_overview(self) -> None:
+        self.switch_mode("overview")
+
+    def action_show_layers(self) -> None:
+        self.switch_mode("layers")
+
+    def action_show_findings(self) -> None:
+        self.switch_mode("findings")
+
+    def action_show_log(self) -> None:
+        self.switch_mode("log")
+
+    def action_show_analyses(self) -> None:
+        self.switch_mode("analyses")
+
+    def show_log_at(self, step: float | None) -> None:
+        """Go to the log, to the line that speaks of a step."""
+        self.switch_mode("log")
+        if step is not None and isinstance(self.screen, LogScreen):
+            self.call_after_refresh(self.screen.go_to_step, step)
+
+    def action_help(self) -> None:
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(ACTIONS))
+
+    def action_next_run(self) -> None:
+        self._go_to_run(1)
+
+    def action_previous_run(self) -> None:
+        self._go_to_run(-1)
+
+    def _go_to_run(self, by: int) -> None:
+        self.model.go_to_run(by)
+        self.redraw()
+
+    def action_next_theme(self) -> None:
+        names = list(self.themes)
+        self._use_theme(names[(names.index(self.theme) + 1) % len(names)])
+
+    def _use_theme(self, name: str) -> None:
+        self.theme = name
+        self.notify(name, title="Theme", timeout=2)
+
+    def action_toggle_ascii(self) -> None:
+        self.model.view.ascii = not self.model.view.ascii
+        self._restyle()
+
+    def action_lr_find(self) -> None:
+        self.start_analysis("lr_find")
+
+    def action_dead_neurons(self) -> None:
+        self.start_analysis("dead_neurons")
+
+    def action_analyze(self) -> None:
+        self.switch_mode("analyses")
+        if isinstance(self.screen, AnalysesScreen):
+            self.call_after_refresh(self.screen.choose)
+
+    def start_analysis(self, name: str, checkpoint: Path | None = None) -> None:
+        """Start an analysis on a checkpoint; without one on the newest before the cursor."""
+        try:
+            job = self.model.start_analysis(name, checkpoint)
+        except TraintopError as error:
+            self.notify(str(error), title=f"Cannot start {name}", severity="error", markup=False)
+            return
+        self.notify(
+            f"on {job.checkpoint_name}; see 5 for its progress", title=f"{name} started", markup=False
+        )
+        self.redraw()

@@ -1,0 +1,116 @@
+"""The one thread that reads: it pumps the sessions, and says when there is news.
+
+It sleeps in the operating system's file events, with a heartbeat beside them, because events are
+lost on network file systems, through links, and when a directory is made anew.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from watchfiles import watch
+
+from traintop.gpu import GpuMonitor
+from traintop.jobs import JobQueue
+from traintop.records import Update
+from traintop.session import Session
+
+READ_BYTES = 1 << 18
+"""Bytes read a pump: small, because decoding holds the interpreter and the screen waits."""
+LEAST_FRAME = 0.1
+"""Seconds between two pieces of news while records come in steadily."""
+LOADING_FRAME = 0.25
+"""The same while history is loaded: reading matters more than drawing."""
+HEARTBEAT = 0.5
+"""Seconds after which silence is looked into, where file events can be trusted."""
+POLL = 0.1
+"""The same where they cannot: on network file systems."""
+
+
+class Follower:
+    """Pumps sessions until it is told to stop.
+
+    Args:
+        sessions: What to read; each belongs to this thread from now on.
+        jobs: Analyses whose progress is polled.
+        gpu: Devices to sample.
+        post: Called from this thread with what is new.
+    """
+
+    def __init__(
+        self,
+        sessions: Sequence[Session],
+        jobs: JobQueue,
+        gpu: GpuMonitor,
+        post: Callable[[Sequence[Update], bool], None],
+    ) -> None:
+        self._sessions = sessions
+        self._jobs = jobs
+        self._gpu = gpu
+        self._post = post
+        self._stop = threading.Event()
+
+    def stop(self) -> None:
+        """Let `run` return soon."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Pump, tell and sleep until stopped."""
+        self._gpu.start()
+        shown = 0.0
+        pending = True
+        wait = self._waits()
+        while not self._stop.is_set():
+            now = time.time()
+            updates = [session.pump(now, READ_BYTES) for session in self._sessions]
+            sampled = self._gpu.sample(now)
+            moved = self._jobs.poll(now)
+            pending = pending or sampled or moved or any(update.changed for update in updates)
+            more = any(update.more for update in updates)
+            due = shown + (LOADING_FRAME if more else LEAST_FRAME)
+            tick = time.monotonic()
+            if pending and tick >= due:
+                self._post(updates, moved or sampled)
+                shown, pending = tick, False
+            if more:
+                continue
+            if pending:
+                self._stop.wait(max(due - tick, 0))
+            else:
+                next(wait)
+
+    def _waits(self) -> Iterator[None]:
+        """Sleep until a file changes or the heartbeat is due, once for each `next`."""
+        while True:
+            folders = self._folders()
+            polling = any(session.needs_polling for session in self._sessions)
+            if polling or not folders:
+                self._stop.wait(POLL if polling else HEARTBEAT)
+                yield
+                continue
+            try:
+                for _ in watch(
+                    *folders,
+                    watch_filter=None,
+                    debounce=100,
+                    step=20,
+                    stop_event=self._stop,
+                    rust_timeout=int(HEARTBEAT * 1000),
+                    yield_on_timeout=True,
+                    raise_interrupt=False,
+                    recursive=False,
+                ):
+                    yield
+                    if self._stop.is_set() or self._folders() != folders:
+                        break
+            except (OSError, RuntimeError):
+                # No more watches to be had, or a folder went away: the heartbeat goes on.
+                self._stop.wait(POLL)
+                yield
+
+    def _folders(self) -> list[Path]:
+        folders = {folder for session in self._sessions for folder in session.folders()}
+        return sorted(folder for folder in folders if folder.is_dir())

@@ -1,0 +1,175 @@
+"""The base of the screens that show a run: header, footer, redrawing, and the keys of the charts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widget import Widget
+
+from traintop_tui.actions import Where, actions_for
+from traintop_tui.widgets.action_footer import ActionFooter
+from traintop_tui.widgets.canvas import Canvas
+from traintop_tui.widgets.run_header import RunHeader
+
+if TYPE_CHECKING:
+    from traintop_tui.app import TraintopApp
+    from traintop_tui.model import Model
+
+CURSOR_COLUMNS = 100
+"""The cursor moves by such a part of the window."""
+FAST = 10
+"""How many of these a fast move is."""
+
+
+def bindings_of(*places: Where) -> list[BindingType]:
+    """Return the bindings of some places; an earlier place has a key before a later one."""
+    taken: set[str] = set()
+    bindings: list[BindingType] = []
+    for place in places:
+        mine = actions_for(place)
+        for action in mine:
+            keys = [key for key in action.keys.split(",") if key not in taken]
+            if keys:
+                bindings.append(
+                    Binding(",".join(keys), action.id, action.label, id=action.id, show=False)
+                )
+        taken |= {key for action in mine for key in action.keys.split(",")}
+    return bindings
+
+
+class RunScreen(Screen[None]):
+    """A screen of the app; only the one that is shown is redrawn."""
+
+    PLACES: ClassVar[tuple[Where, ...]] = ("charts",)
+    """Whose actions it has, its own first."""
+
+    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (110, "-wide")]
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (36, "-tall")]
+
+    def compose(self) -> ComposeResult:
+        """Put the body between header and footer."""
+        yield RunHeader(id="header")
+        yield from self.body()
+        yield ActionFooter(*self.PLACES, "everywhere")
+
+    def body(self) -> Iterable[Widget]:
+        """Return the widgets between header and footer."""
+        raise NotImplementedError
+
+    @property
+    def model(self) -> Model:
+        """What the app shows."""
+        return cast("TraintopApp", self.app).model
+
+    def redraw(self) -> None:
+        """Draw what has changed."""
+        for canvas in self.query(Canvas):
+            canvas.redraw()
+
+    def restyle(self) -> None:
+        """Draw everything again: theme or character set have changed."""
+        for canvas in self.query(Canvas):
+            canvas.restyle()
+
+    def on_screen_resume(self) -> None:
+        """Catch up with what happened while another screen was shown."""
+        self.redraw()
+
+    # --- keys of the charts ------------------------------------------------------------------
+
+    def _columns(self, count: int) -> float:
+        first, last = self.model.window
+        return count * (last - first) / CURSOR_COLUMNS
+
+    def _move_cursor(self, columns: int) -> None:
+        self.model.view.move_cursor(self.model.extent, self._columns(columns))
+        self.redraw()
+
+    def action_cursor_left(self) -> None:
+        self._move_cursor(-1)
+
+    def action_cursor_right(self) -> None:
+        self._move_cursor(1)
+
+    def action_cursor_left_fast(self) -> None:
+        self._move_cursor(-FAST)
+
+    def action_cursor_right_fast(self) -> None:
+        self._move_cursor(FAST)
+
+    def action_cursor_off(self) -> None:
+        self.model.view.cursor = None
+        self.redraw()
+
+    def action_zoom_in(self) -> None:
+        self.model.view.zoom(self.model.extent, 0.5)
+        self.redraw()
+
+    def action_zoom_out(self) -> None:
+        self.model.view.zoom(self.model.extent, 2.0)
+        self.redraw()
+
+    def action_zoom_reset(self) -> None:
+        self.model.view.window, self.model.view.following = None, True
+        self.redraw()
+
+    def action_pan_left(self) -> None:
+        self.model.view.pan(self.model.extent, -0.25)
+        self.redraw()
+
+    def action_pan_right(self) -> None:
+        self.model.view.pan(self.model.extent, 0.25)
+        self.redraw()
+
+    def action_follow(self) -> None:
+        self.model.view.follow(self.model.extent)
+        self.redraw()
+
+    def action_toggle_log_y(self) -> None:
+        self.model.view.log_y = not self.model.view.log_y
+        self.redraw()
+
+    def action_cycle_axis(self) -> None:
+        self.model.cycle_axis()
+        self.redraw()
+
+    def action_more_smoothing(self) -> None:
+        self.model.view.smoother(1)
+        self.redraw()
+
+    def action_less_smoothing(self) -> None:
+        self.model.view.smoother(-1)
+        self.redraw()
+
+    def action_next_finding(self) -> None:
+        self._go_to_finding(1)
+
+    def action_previous_finding(self) -> None:
+        self._go_to_finding(-1)
+
+    def _go_to_finding(self, by: int) -> None:
+        findings = self.model.findings()
+        if not findings:
+            self.notify("There is no finding in this run.")
+            return
+        cursor = self.model.view.cursor
+        self.model.finding = (self.model.finding + (by if cursor is not None else 0)) % len(findings)
+        finding = findings[self.model.finding]
+        self.model.view.put_cursor(self.model.extent, finding.onset_step)
+        self.notify(finding.title, title=f"since step {finding.onset_step}", markup=False, timeout=3)
+        self.redraw()
+
+    def action_next_nonfinite(self) -> None:
+        step = self.model.next_nonfinite()
+        if step is None:
+            self.notify("No NaN or infinite value in the curves of this run.")
+            return
+        self.model.view.put_cursor(self.model.extent, step)
+        self.redraw()
+
+    def action_log_at_cursor(self) -> None:
+        cast("TraintopApp", self.app).show_log_at(self.model.view.cursor)

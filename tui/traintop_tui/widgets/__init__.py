@@ -1,0 +1,1 @@
+"""Widgets: thin, each draws one thing of the model as rows of cells."""
