@@ -13,19 +13,15 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import os
 import queue
-import selectors
 import signal
-import subprocess
-import sys
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -34,12 +30,11 @@ from traintop.analyses import ANALYSES
 from traintop.analyses.request import Request
 from traintop.analysis_results import AnalysisResult, write_result
 from traintop.errors import AnalysisError
+from traintop.launch import check_request, environment, interpreter, make_request
+from traintop.process_group import Exit, run_group
 
 WORKER = Path(analyses.__file__).with_name("worker.py")
 TIME_LIMIT = 3600.0
-GRACE_SECONDS = 2.0
-"""How long a process group has to end after SIGTERM before it is killed."""
-TICK_SECONDS = 0.1
 STDERR_LINES = 12
 AT_ONCE = 2
 
@@ -123,7 +118,7 @@ class Job:
         time_limit: float = TIME_LIMIT,
         on_end: Callable[[Job], None] | None = None,
     ) -> None:
-        _check(request)
+        check_request(request)
         self.request = request
         self.python = interpreter(python, run_dir)
         self.state: JobState = "queued"
@@ -142,6 +137,7 @@ class Job:
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        _live.add(self)
 
     @property
     def ended(self) -> bool:
@@ -155,7 +151,6 @@ class Job:
                 self.state = "running"
                 self._began = time.monotonic()
                 self._thread = threading.Thread(target=self._supervise, daemon=True)
-                _live.add(self)
                 self._thread.start()
         return self
 
@@ -190,66 +185,21 @@ class Job:
             self._thread.join()
 
     def _supervise(self) -> None:
-        command = [str(self.python), str(WORKER), self.request.to_json()]
         try:
-            process = subprocess.Popen(  # noqa: S603 - the user's interpreter on our own file
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-                env=_environment(self.request.device),
+            ended = run_group(
+                [str(self.python), str(WORKER), self.request.to_json()],
+                env=environment(self.request.device),
+                on_stdout=self._take,
+                on_stderr=self._take_stderr,
+                stop=self._cancelled,
+                time_limit=self._time_limit,
             )
         except OSError as error:
             self._finish("failed", f"cannot start {self.python}: {error.strerror}")
-            self._tell_end()
-            return
-        late = False
-        try:
-            late = self._listen(process)
-        finally:
-            _end_group(process)
-            self._drain(process)
-            for stream in (process.stdout, process.stderr):
-                if stream is not None:
-                    stream.close()
-        self._conclude(process.returncode, late)
-        self._tell_end()
-
-    def _listen(self, process: subprocess.Popen[bytes]) -> bool:
-        """Take in what the process says until it ends, is cancelled or is late.
-
-        Returns:
-            Whether it was late.
-        """
-        deadline = self._began + self._time_limit
-        self._readers = [
-            (_stream(process.stdout), _Lines(self._take)),
-            (_stream(process.stderr), _Lines(self._take_stderr)),
-        ]
-        with selectors.DefaultSelector() as selector:
-            for stream, lines in self._readers:
-                os.set_blocking(stream.fileno(), False)
-                selector.register(stream, selectors.EVENT_READ, lines)
-            while process.poll() is None:
-                if self._cancelled.is_set():
-                    return False
-                if time.monotonic() > deadline:
-                    return True
-                if not selector.get_map():
-                    time.sleep(TICK_SECONDS)
-                for key, _mask in selector.select(TICK_SECONDS):
-                    if not key.data.read(key.fd):
-                        selector.unregister(key.fileobj)
-        return False
-
-    def _drain(self, process: subprocess.Popen[bytes]) -> None:
-        """Take in what is left in the pipes of a process that has ended."""
-        for stream, lines in self._readers:
-            while lines.read(stream.fileno(), once=True):
-                pass
-            lines.close()
-        del process
+        else:
+            self._conclude(ended)
+        if self._on_end is not None:
+            self._on_end(self)
 
     def _take(self, line: str) -> None:
         try:
@@ -269,19 +219,19 @@ class Job:
     def _take_stderr(self, line: str) -> None:
         self._stderr.append(line[:500])
 
-    def _conclude(self, code: int, late: bool) -> None:
+    def _conclude(self, ended: Exit) -> None:
         """Say how it ended: by its own words where it had any, else by its exit code."""
         if isinstance(self._outcome, _Result):
             self._finish("ok", None, self._outcome.result)
         elif self._cancelled.is_set():
             self._finish("cancelled", "cancelled")
-        elif late:
-            reason = f"ended after the time limit of {self._time_limit:g} s"
+        elif ended.late:
+            reason = f"ended at the time limit of {self._time_limit:g} s"
             self._finish("failed", self._with_stderr(reason))
         elif isinstance(self._outcome, _Failed):
             self._finish("failed", self._outcome.reason)
         else:
-            self._finish("failed", self._with_stderr(_how_it_died(code)))
+            self._finish("failed", self._with_stderr(_how_it_died(ended.code)))
 
     def _with_stderr(self, reason: str) -> str:
         return "\n".join([reason, *self._stderr])
@@ -307,10 +257,6 @@ class Job:
         self.state = state
         self.result = result
         self._events.put(Ended(result, self.path))
-
-    def _tell_end(self) -> None:
-        if self._on_end is not None:
-            self._on_end(self)
 
 
 class JobQueue:
@@ -397,24 +343,37 @@ def run(
     raise AssertionError("events() always ends with Ended")
 
 
-def make_request(
-    name: str,
-    *,
-    target: str,
-    checkpoint: str | Path | None = None,
-    device: str = "auto",
-    seed: int = 0,
-    options: Mapping[str, float] | None = None,
-) -> Request:
-    """A request with absolute paths and a device that is decided; `auto` is the CPU."""
-    where, colon, function = target.rpartition(":")
-    if colon and (where.endswith(".py") or os.sep in where):
-        target = f"{Path(where).absolute()}:{function}"
-    return Request(
-        analysis=name,
-        target=target,
-        checkpoint=None if checkpoint is None else str(Path(checkpoint).absolute()),
-        device="cpu" if device == "auto" else device,
-        seed=seed,
-        options=dict(options or {}),
-    )
+def summary(result: AnalysisResult) -> list[str]:
+    """A result in lines of text, for people."""
+    where = "" if result.step is None else f" at step {result.step}"
+    title = ANALYSES[result.analysis].title if result.analysis in ANALYSES else result.analysis
+    lines = [f"{title}{where}: {result.status} ({result.seconds:.1f} s on {result.device})"]
+    if result.status == "ok":
+        try:
+            lines += analyses.summary(result.analysis, result.result)
+        except (ImportError, LookupError, TypeError, ValueError, AttributeError) as error:
+            lines.append(f"its result cannot be read: {type(error).__name__}: {error}")
+    lines += (result.error or "").splitlines()
+    lines += [f"{each.get('severity')}: {each.get('title')}" for each in result.findings]
+    return lines
+
+
+def _how_it_died(code: int) -> str:
+    if code >= 0:
+        return f"the process ended with exit code {code} and no result"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    more = " (often for want of memory)" if name == "SIGKILL" else ""
+    return f"the process was ended by {name}{more}"
+
+
+@atexit.register
+def _close_all() -> None:
+    """No process outlives the program that started it."""
+    jobs = list(_live)
+    for job in jobs:
+        job.cancel()
+    for job in jobs:
+        job.close()

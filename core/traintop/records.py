@@ -261,6 +261,8 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True):
     step: int | None
     loss: float | None = None
     """Training loss at that step."""
+    size: int | None = None
+    """Bytes."""
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):

@@ -81,6 +81,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("log_top", "home,g", "Top", "Go to the oldest line", "log"),
     Action("log_bottom", "end,G,f", "Bottom", "Go to the newest line and follow it", "log", footer=True),
     Action("log_errors", "e", "Errors", "Show only warnings, errors and tracebacks, or all lines", "log"),
+    Action("toggle_fold", "o,right,left", "Fold", "Fold or unfold the traceback", "log"),
     Action("cursor_to_line", "enter", "Cursor here", "Put the step cursor of the charts at this line's step", "log", footer=True),
     Action("job_down", "down,j", "Down", "Select the next job or result", "analyses"),
     Action("job_up", "up,k", "Up", "Select the previous job or result", "analyses"),

@@ -14,9 +14,9 @@ from pathlib import Path
 from watchfiles import watch
 
 from traintop.gpu import GpuMonitor
-from traintop.jobs import JobQueue
 from traintop.records import Update
 from traintop.session import Session
+from traintop_tui.job_list import JobList
 
 READ_BYTES = 1 << 18
 """Bytes read a pump: small, because decoding holds the interpreter and the screen waits."""
@@ -43,9 +43,9 @@ class Follower:
     def __init__(
         self,
         sessions: Sequence[Session],
-        jobs: JobQueue,
+        jobs: JobList,
         gpu: GpuMonitor,
-        post: Callable[[Sequence[Update], bool], None],
+        post: Callable[[Sequence[Update]], None],
     ) -> None:
         self._sessions = sessions
         self._jobs = jobs
@@ -67,18 +67,20 @@ class Follower:
             now = time.time()
             updates = [session.pump(now, READ_BYTES) for session in self._sessions]
             sampled = self._gpu.sample(now)
-            moved = self._jobs.poll(now)
+            moved = self._jobs.poll()
             pending = pending or sampled or moved or any(update.changed for update in updates)
             more = any(update.more for update in updates)
             due = shown + (LOADING_FRAME if more else LEAST_FRAME)
             tick = time.monotonic()
             if pending and tick >= due:
-                self._post(updates, moved or sampled)
+                self._post(updates)
                 shown, pending = tick, False
             if more:
                 continue
             if pending:
                 self._stop.wait(max(due - tick, 0))
+            elif self._jobs.active:
+                self._stop.wait(POLL)
             else:
                 next(wait)
 

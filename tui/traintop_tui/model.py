@@ -2,30 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from traintop.analyses import ANALYSES
 from traintop.catalogue import SeriesRef
+from traintop.errors import AnalysisError
 from traintop.gpu import GpuMonitor
-from traintop.jobs import JobQueue
-from traintop.records import Finding, Floats, Update
+from traintop.launch import make_request
+from traintop.records import Checkpoint, Finding, Floats, Update
 from traintop.session import Session
 from traintop.settings import Settings
 from traintop.store import AxisMap, Reduced, Run
-from traintop_tui.charts.frame import Mark
+from traintop_tui.charts.frame import Mark, MarkKind
+from traintop_tui.charts.xaxis import XKind
+from traintop_tui.job_list import JobItem, JobList
+from traintop_tui.layer_order import STATISTICS, LayerChoice
 from traintop_tui.view import AXES, Extent, View
 
-MARKED_EVENTS = {"checkpoint": "checkpoint", "analysis": "analysis", "epoch": "epoch"}
+MARKED_EVENTS: dict[str, MarkKind] = {"checkpoint": "checkpoint", "analysis": "analysis"}
+
+
+class LayerRef(NamedTuple):
+    """A statistic of one layer, drawn as a curve."""
+
+    stat: str
+    layer: str
+
+    @property
+    def label(self) -> str:
+        """What a chart calls it."""
+        return f"{self.layer} {STATISTICS.get(self.stat, self.stat)}"
+
+
+CurveRef = SeriesRef | LayerRef
 
 
 @dataclass
 class Panel:
-    """One chart: a title and the series in it."""
+    """One chart: a title and the curves in it."""
 
     title: str
-    refs: list[SeriesRef] = field(default_factory=list[SeriesRef])
+    refs: list[CurveRef] = field(default_factory=list[CurveRef])
 
+
+FINDING_STATISTICS = {
+    "dead_units": "act_dead_frac",
+    "vanishing_gradients": "grad_norm",
+    "exploding_gradients": "grad_norm",
+    "saturated_units": "act_sat_frac",
+}
+"""By finding id: the statistic that shows it layer by layer."""
 
 PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("loss", ("loss/train", "loss/val")),
@@ -45,7 +76,7 @@ class Model:
     """The state behind the screens. Knows no widget; everything that a key changes is here."""
 
     def __init__(
-        self, sessions: list[Session], settings: Settings, jobs: JobQueue, gpu: GpuMonitor
+        self, sessions: list[Session], settings: Settings, jobs: JobList, gpu: GpuMonitor
     ) -> None:
         self.sessions = sessions
         self.settings = settings
@@ -62,8 +93,9 @@ class Model:
         """Labels of the series to draw, a chart each; None: by role."""
         self.finding = 0
         """Index of the selected finding."""
-        self.layer: str | None = None
-        """Name of the selected layer."""
+        self.layers = LayerChoice()
+        self.job = 0
+        """Index of the selected analysis, the newest first."""
         self.acknowledged: set[tuple[str, int]] = set()
         self._session = 0
         self._run: int | None = None
@@ -128,13 +160,31 @@ class Model:
         self.view.axis = have[(at + 1) % len(have)]
 
     @property
+    def axis_kind(self) -> XKind:
+        """What the positions on the x axis are."""
+        axis = self.axis
+        return "step" if axis is None else axis.axis
+
+    @property
+    def step(self) -> float:
+        """The step of the cursor, or the newest."""
+        return self.extent[1] if self.view.cursor is None else self.view.cursor
+
+    def no_layers(self) -> str:
+        """Say why there is nothing to show of the layers."""
+        return (
+            "No per-layer statistics in this run. The recorder writes them: "
+            "Recorder(model, optimizer) in the training script."
+        )
+
+    @property
     def window(self) -> Extent:
         """The first and last step that are drawn."""
         return self.view.shown(self.extent, growing=self.growing)
 
-    def positions(self) -> Extent:
-        """Return the window on the x axis."""
-        first, last = self.window
+    def positions(self, window: Extent | None = None) -> Extent:
+        """Return a window of steps (default: the view's) on the x axis."""
+        first, last = window or self.window
         axis = self.axis
         if axis is None:
             return first, last
@@ -146,15 +196,16 @@ class Model:
             high = low + (at - low) * (last - first) / (reached - first)
         return low, high if high > low else low + 1.0
 
-    def edges(self, columns: int) -> Floats:
+    def edges(self, columns: int, window: Extent | None = None) -> Floats:
         """Return the steps between pixel columns, shape (columns + 1,)."""
-        low, high = self.positions()
+        window = window or self.window
+        low, high = self.positions(window)
         positions = np.linspace(low, high, columns + 1)
         axis = self.axis
         steps = positions if axis is None else axis.steps(positions)
         if len(steps) > 1:
             # The last record belongs to the last column, not to one beyond it.
-            steps[-1] = np.nextafter(max(steps[-1], min(self.window[1], self.extent[1])), np.inf)
+            steps[-1] = np.nextafter(max(steps[-1], min(window[1], self.extent[1])), np.inf)
         return np.maximum.accumulate(steps)
 
     def column(self, step: float, edges: Floats) -> int | None:
@@ -175,29 +226,36 @@ class Model:
             return [Panel(label, [by_label[label]]) for label in self.chosen if label in by_label]
         panels: list[Panel] = []
         for title, roles in PANELS:
-            found = [ref for role in roles for ref in refs if ref.role == role]
+            found: list[CurveRef] = [ref for role in roles for ref in refs if ref.role == role]
             if found:
                 panels.append(Panel(title, found))
         taken = {ref for panel in panels for ref in panel.refs}
         panels += [Panel(ref.label, [ref]) for ref in refs if ref not in taken]
         return panels
 
-    def reduce(self, ref: SeriesRef, edges: Floats) -> Reduced | None:
-        """Reduce a series to columns."""
+    def reduce(self, ref: CurveRef, edges: Floats) -> Reduced | None:
+        """Reduce a curve to columns."""
         run = self.run
-        table = run.tables.get(ref.table) if run is not None else None
+        if run is None:
+            return None
+        if isinstance(ref, LayerRef):
+            layers = run.layers
+            return None if layers is None else layers.reduce_layer(ref.stat, ref.layer, edges)
+        table = run.tables.get(ref.table)
         if table is None or ref.name not in table.series:
             return None
         return table.series[ref.name].reduce(table.row_edges(edges))
 
-    def value(self, ref: SeriesRef) -> tuple[float, float] | None:
+    def value(self, ref: CurveRef) -> tuple[float, float] | None:
         """Return (step, value) at the cursor, or the newest without one."""
         run = self.run
-        table = run.tables.get(ref.table) if run is not None else None
-        if table is None:
+        step = np.inf if self.view.cursor is None else self.view.cursor
+        if run is None:
             return None
-        step = self.view.cursor
-        return table.value_at(ref.name, np.inf if step is None else step)
+        if isinstance(ref, LayerRef):
+            return None if run.layers is None else run.layers.value_at(ref.stat, ref.layer, step)
+        table = run.tables.get(ref.table)
+        return None if table is None else table.value_at(ref.name, step)
 
     def next_nonfinite(self) -> float | None:
         """Return the step of the next NaN or infinite value after the cursor, then from the start."""
@@ -206,8 +264,8 @@ class Model:
         steps: list[float] = []
         for panel in self.panels():
             for ref in panel.refs:
-                table = run.tables[ref.table] if run is not None else None
-                if table is not None:
+                if run is not None and isinstance(ref, SeriesRef):
+                    table = run.tables[ref.table]
                     series = table.series[ref.name]
                     for index in np.flatnonzero(~np.isfinite(series.values())).tolist():
                         steps.append(float(table.step[series.row_of(index)]))
@@ -234,14 +292,101 @@ class Model:
             if kind is None or event.step is None:
                 continue
             column = self.column(event.step, edges)
-            if column is not None and kind != "epoch":
-                marks.append(Mark(column, kind, label=str(event.fields.get("path", ""))))
-        for step in self.session.pinned_steps():
-            column = self.column(step, edges)
+            if column is not None:
+                marks.append(Mark(column, kind))
+        for item in self.jobs.pinned():
+            column = self.column(item.step or 0, edges)
             if column is not None:
                 marks.append(Mark(column, "analysis"))
         for finding in self.findings():
             column = self.column(finding.onset_step, edges)
             if column is not None:
-                marks.append(Mark(column, "finding", severity=finding.severity, label=finding.title))
+                marks.append(Mark(column, "finding", finding.severity))
         return marks
+
+    def panel_of(self, finding: Finding) -> Panel:
+        """Return the chart that shows what a finding speaks of."""
+        run = self.run
+        refs: list[CurveRef] = []
+        if run is not None:
+            for name in finding.series:
+                refs += [
+                    ref for ref in self.session.catalogue.refs(run) if name in (ref.role, ref.label)
+                ]
+            stat = FINDING_STATISTICS.get(finding.id)
+            if stat is not None and run.layers is not None:
+                refs = [LayerRef(stat, layer) for layer in finding.layers[:6]] + refs[:1]
+        return Panel(finding.title, refs or (self.panels() or [Panel("")])[0].refs)
+
+    def window_of(self, finding: Finding) -> Extent:
+        """Return the steps around a finding: as much before it as it lasted, and more."""
+        first, last = self.extent
+        end = finding.resolved_step if finding.resolved_step is not None else last
+        length = max(end - finding.onset_step, (last - first) / 20, 10.0)
+        begin = max(finding.onset_step - length, first)
+        return begin, max(min(end + length / 4, last), begin + 1)
+
+    # --- news and analyses -------------------------------------------------------------------
+
+    def take(self, updates: Sequence[Update]) -> None:
+        """Take the news of all sessions; what is shown is about the one looked at."""
+        self.update = updates[self._session]
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return the checkpoints that were found, by step."""
+        return sorted(self.session.checkpoints(), key=lambda c: (-1 if c.step is None else c.step))
+
+    def checkpoint_for(self, step: float | None) -> Checkpoint | None:
+        """Return the newest checkpoint at or before a step; without a step the newest."""
+        found = [
+            checkpoint
+            for checkpoint in self.checkpoints()
+            if step is None or checkpoint.step is None or checkpoint.step <= step
+        ]
+        return found[-1] if found else None
+
+    def analyses(self) -> list[str]:
+        """Return the ids of the analyses that there are."""
+        return list(ANALYSES)
+
+    def checkpoint_named(self, name: str | None) -> Path | None:
+        """Return a checkpoint that a finding names, if it is still there."""
+        if name is None:
+            return None
+        for checkpoint in self.checkpoints():
+            if str(checkpoint.path) == name or checkpoint.path.name == Path(name).name:
+                return checkpoint.path
+        return None
+
+    def job_items(self) -> list[JobItem]:
+        """Return the analyses, the newest first."""
+        return self.jobs.items[::-1]
+
+    def selected_job(self) -> JobItem | None:
+        """Return the analysis that is selected."""
+        items = self.job_items()
+        return items[min(self.job, len(items) - 1)] if items else None
+
+    def damaged_results(self) -> list[str]:
+        """Return what could not be read of earlier results."""
+        return self.jobs.damaged
+
+    def start_analysis(self, name: str, checkpoint: Path | None) -> JobItem:
+        """Start an analysis on a checkpoint; without one on the newest before the cursor.
+
+        Raises:
+            AnalysisError: There is no target, or the analysis cannot be started.
+        """
+        target = self.settings.target or self.session.store.info.target
+        if target is None:
+            raise AnalysisError(
+                "it is not known how to build the model: start traintop with "
+                "--target FILE.py:FUNCTION, or record it with Recorder(..., target=...)"
+            )
+        if checkpoint is None:
+            found = self.checkpoint_for(self.view.cursor)
+            checkpoint = None if found is None else found.path
+        request = make_request(name, target=target, checkpoint=checkpoint)
+        item = self.jobs.start(request, self.settings.python)
+        self.job = 0
+        return item

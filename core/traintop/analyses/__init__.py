@@ -51,7 +51,9 @@ ANALYSES: dict[str, Analysis] = {
                 Option(name="start_lr", default=1e-7, help="learning rate of the first iteration"),
                 Option(name="end_lr", default=10.0, help="learning rate of the last iteration"),
                 Option(name="num_it", default=100, help="iterations of each seed"),
-                Option(name="smoothing", default=0.98, help="weight of the past in the smoothed loss"),
+                Option(
+                    name="smoothing", default=0.98, help="weight of the past in the smoothed loss"
+                ),
                 Option(name="num_seeds", default=2, help="data orders tried, at least 2"),
                 Option(
                     name="current_lr",

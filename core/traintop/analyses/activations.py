@@ -7,14 +7,25 @@ model runs; hooks only keep the path of the module that is running.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, cast
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 ACTIVATIONS = frozenset(
-    ("relu", "relu6", "hardswish", "gelu", "silu", "mish", "tanh", "sigmoid", "hardtanh", "hardsigmoid")
+    (
+        "relu",
+        "relu6",
+        "hardswish",
+        "gelu",
+        "silu",
+        "mish",
+        "tanh",
+        "sigmoid",
+        "hardtanh",
+        "hardsigmoid",
+    )
 )
 """By the names of torch's functions, those that end in an underscore (in place) included."""
 
@@ -22,8 +33,12 @@ Seen = Callable[[str, str, torch.Tensor, torch.Tensor, int], None]
 """`seen(name, kind, input, output, unit_axis)`."""
 
 _CHANNELS_FIRST = frozenset(("batch_norm", "group_norm", "instance_norm"))
-_FEATURES_LAST = frozenset(("linear", "layer_norm", "rms_norm", "embedding", "matmul", "__matmul__"))
-_REARRANGE = frozenset(("permute", "transpose", "swapaxes", "movedim", "view", "reshape", "__get__"))
+_FEATURES_LAST = frozenset(
+    ("linear", "layer_norm", "rms_norm", "embedding", "matmul", "__matmul__")
+)
+_REARRANGE = frozenset(
+    ("permute", "transpose", "swapaxes", "movedim", "view", "reshape", "__get__")
+)
 _AXIS = "_traintop_unit_axis"
 
 
@@ -36,7 +51,7 @@ class ActivationWatch(TorchFunctionMode):
     """
 
     def __init__(self, model: torch.nn.Module, seen: Seen) -> None:
-        super().__init__()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        super().__init__()
         self._model = model
         self._seen = seen
         self._running: list[tuple[str, torch.nn.Module]] = []
@@ -50,7 +65,9 @@ class ActivationWatch(TorchFunctionMode):
 
     def __enter__(self) -> ActivationWatch:
         """Begin to watch."""
-        for path, module in self._model.named_modules():
+        for path, module in cast(
+            "Iterable[tuple[str, torch.nn.Module]]", self._model.named_modules()
+        ):
             self._handles += [
                 module.register_forward_pre_hook(self._entering(path)),
                 module.register_forward_hook(self._leaving, always_call=True),
@@ -65,23 +82,28 @@ class ActivationWatch(TorchFunctionMode):
             handle.remove()
 
     def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
     ) -> Any:
         """Run the function; look at it where it is an activation."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         kind = _kind(name, args, kwargs)
         given = args[0] if args else kwargs.get("input")
-        watched = kind is not None and bool(self._running) and isinstance(given, torch.Tensor)
         axis = _unit_axis(args, kwargs)
-        # An activation in place would overwrite what it was given.
-        before = given.detach().clone() if watched and _in_place(name, args, kwargs) else given
+        before: torch.Tensor | None = None
+        if kind is not None and self._running and isinstance(given, torch.Tensor):
+            # In place, it would overwrite what it is given.
+            before = given.detach().clone() if _in_place(name, args, kwargs) else given.detach()
         output = func(*args, **kwargs)
         if isinstance(output, torch.Tensor):
             _remember_axis(name, axis, given, output)
-            if watched and kind is not None and isinstance(before, torch.Tensor):
+            if kind is not None and before is not None:
                 at = axis if axis is not None else (1 if output.ndim >= 4 else output.ndim - 1)
-                self._seen(self._name(kind), kind, before.detach(), output.detach(), at)
+                self._seen(self._name(kind), kind, before, output.detach(), at)
         return output
 
     def _entering(self, path: str) -> Callable[[torch.nn.Module, Any], None]:
@@ -123,7 +145,8 @@ def _in_place(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 def _unit_axis(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
     """Where the first tensor with known units among the arguments has them."""
     for value in (*args, *kwargs.values()):
-        for item in value if isinstance(value, list | tuple) else (value,):
+        items = cast("list[object]", value) if isinstance(value, list | tuple) else [value]
+        for item in items:
             if isinstance(item, torch.Tensor) and hasattr(item, _AXIS):
                 return int(getattr(item, _AXIS))
     return None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from traintop.analyses.context import AnalysisFailed
+from traintop.analyses.context import AnalysisFailedError
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +20,7 @@ def seed_everything(seed: int) -> None:
     import torch
 
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - data sets of the user's draw from the global one
+    np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
 
 
@@ -36,7 +36,7 @@ def draw(data: Iterable[Any], seed: int, *, skip: int = 0) -> Iterator[Any]:
         skip: Batches passed over at the start by a loader whose order is fixed.
 
     Raises:
-        AnalysisFailed: The data holds no batch, or none when it is gone through again.
+        AnalysisFailedError: The data holds no batch, or none when it is gone through again.
     """
     shuffle = _begin(data, seed)
     to_skip = skip if _fixed_order(data) else 0
@@ -50,7 +50,7 @@ def draw(data: Iterable[Any], seed: int, *, skip: int = 0) -> Iterator[Any]:
                 continue
             yield batch
         if empty:
-            raise AnalysisFailed(
+            raise AnalysisFailedError(
                 "the data is used up after one pass: give a DataLoader or a list, no generator"
                 if passes
                 else "the data holds no batch"
@@ -70,7 +70,8 @@ def _begin(data: Iterable[Any], seed: int) -> random.Random:
 
 
 def _in_order(data: Iterable[Any], shuffle: random.Random) -> Iterable[Any]:
-    return shuffle.sample(data, len(data)) if isinstance(data, list | tuple) else data
+    parts = _parts(data)
+    return data if parts is None else shuffle.sample(parts, len(parts))
 
 
 def _seed_own_generator(data: Iterable[Any], seed: int) -> None:
@@ -88,17 +89,27 @@ def _fixed_order(data: Iterable[Any]) -> bool:
     return isinstance(data, DataLoader) and isinstance(data.sampler, SequentialSampler)
 
 
+def _parts(batch: Any) -> list[Any] | None:
+    """What a batch that is a list or a tuple is made of."""
+    return list(cast("list[Any]", batch)) if isinstance(batch, list | tuple) else None
+
+
+def _named(batch: Any) -> Mapping[str, Any] | None:
+    """What a batch that is a dict is made of."""
+    return cast("Mapping[str, Any]", batch) if isinstance(batch, Mapping) else None
+
+
 def move(batch: Any, device: torch.device) -> Any:
     """The batch with every tensor in it on `device`."""
-    if isinstance(batch, Mapping):
-        moved = {key: move(value, device) for key, value in batch.items()}
-        # Containers of the user's with methods of their own (`.to`) stay what they are.
-        return batch.to(device) if hasattr(batch, "to") else moved
-    if isinstance(batch, tuple) and hasattr(batch, "_fields"):
-        return type(batch)(*(move(item, device) for item in batch))
-    if isinstance(batch, list | tuple):
-        return type(batch)(move(item, device) for item in batch)
-    return batch.to(device) if hasattr(batch, "to") else batch
+    if hasattr(batch, "to"):  # tensors, and containers such as Hugging Face's or PyG's
+        return batch.to(device)
+    named, parts = _named(batch), _parts(batch)
+    if named is not None:
+        return {key: move(value, device) for key, value in named.items()}
+    if parts is None:
+        return batch
+    moved = [move(item, device) for item in parts]
+    return type(batch)(*moved) if hasattr(batch, "_fields") else type(batch)(moved)
 
 
 def size(batch: Any) -> int:
@@ -106,14 +117,9 @@ def size(batch: Any) -> int:
     shape = getattr(batch, "shape", None)
     if shape is not None:
         return int(shape[0]) if len(shape) else 1
-    if isinstance(batch, Mapping):
-        batch = list(batch.values())
-    if isinstance(batch, list | tuple):
-        for item in batch:
-            found = size(item)
-            if found:
-                return found
-    return 0
+    named = _named(batch)
+    items = list(named.values()) if named is not None else _parts(batch) or []
+    return next((found for found in map(size, items) if found), 0)
 
 
 def forward(target: Target, model: torch.nn.Module, batch: Any) -> Any:
@@ -122,40 +128,44 @@ def forward(target: Target, model: torch.nn.Module, batch: Any) -> Any:
         return target.forward(model, batch)
     if target.step is not None:
         return target.step(model, batch)
-    if isinstance(batch, Mapping):
-        return model(**batch)
-    if isinstance(batch, list | tuple) and batch:
-        inputs = batch[:-1] if len(batch) > 1 else batch
-        return model(*inputs)
+    named, parts = _named(batch), _parts(batch)
+    if named is not None:
+        return model(**named)
+    if parts:
+        return model(*(parts[:-1] if len(parts) > 1 else parts))
     return model(batch)
 
 
 def loss_of(target: Target, model: torch.nn.Module, batch: Any) -> torch.Tensor:
-    """The training loss of a batch, a scalar that can be differentiated.
+    """The training loss of a batch: a scalar; it can be differentiated where gradients are on.
 
     Raises:
-        AnalysisFailed: The target does not say how, or what comes out is no scalar.
+        AnalysisFailedError: The target does not say how, or what comes out is no scalar.
     """
     import torch
 
+    loss: Any
     if target.step is not None:
         loss = target.step(model, batch)
     else:
         output = forward(target, model, batch)
+        parts = _parts(batch) or []
         if target.loss is None:
             loss = getattr(output, "loss", None)
-        elif isinstance(batch, list | tuple) and len(batch) > 1:
-            loss = target.loss(output, batch[-1])
+        elif len(parts) > 1:
+            loss = target.loss(output, parts[-1])
         else:
-            raise AnalysisFailed(
+            raise AnalysisFailedError(
                 f"a batch is a {type(batch).__name__}, in which no target is found for the loss: "
                 "give the Target step=lambda model, batch: loss"
             )
     if loss is None:
-        raise AnalysisFailed("the Target has neither loss nor step: give it one of them")
+        raise AnalysisFailedError("the Target has neither loss nor step: give it one of them")
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
         shape = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
-        raise AnalysisFailed(f"the loss must be a scalar tensor, not {shape}")
-    if not loss.requires_grad:
-        raise AnalysisFailed("the loss does not depend on any trainable parameter of the model")
+        raise AnalysisFailedError(f"the loss must be a scalar tensor, not {shape}")
+    if torch.is_grad_enabled() and not loss.requires_grad:
+        raise AnalysisFailedError(
+            "the loss does not depend on any trainable parameter of the model"
+        )
     return loss.reshape(())

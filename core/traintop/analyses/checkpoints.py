@@ -10,15 +10,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from traintop.analyses.context import AnalysisFailed
+from traintop.analyses.context import AnalysisFailedError
 
 if TYPE_CHECKING:
     import torch
 
 WEIGHT_KEYS = ("model", "state_dict", "model_state_dict", "model_state", "module", "net", "weights")
-OPTIMIZER_KEYS = ("optimizer", "optimizer_state_dict", "optimizer_states", "optim", "optimizer_state")
+OPTIMIZER_KEYS = (
+    "optimizer",
+    "optimizer_state_dict",
+    "optimizer_states",
+    "optim",
+    "optimizer_state",
+)
 STEP_KEYS = ("step", "global_step", "iteration", "iter", "iter_num", "steps")
 PREFIXES = ("module.", "_orig_mod.", "model.")
 NAMES_LISTED = 5
@@ -60,25 +66,30 @@ def read_checkpoint(path: Path) -> CheckpointState:
     """Read a checkpoint into memory, on the CPU.
 
     Raises:
-        AnalysisFailed: It is missing, a folder, empty, damaged, holds no weights, or would run code.
+        AnalysisFailedError: It is missing, a folder, empty, damaged, without weights, or would run
+            code.
     """
     if path.is_dir():
-        raise AnalysisFailed(f"checkpoint {path} is a folder: name the weights file in it")
+        raise AnalysisFailedError(f"checkpoint {path} is a folder: name the weights file in it")
     try:
         length = path.stat().st_size
         with path.open("rb"):
             pass
     except FileNotFoundError:
-        raise AnalysisFailed(f"checkpoint {path} does not exist") from None
+        raise AnalysisFailedError(f"checkpoint {path} does not exist") from None
     except OSError as error:
-        raise AnalysisFailed(f"checkpoint {path} cannot be read: {error.strerror}") from None
+        raise AnalysisFailedError(f"checkpoint {path} cannot be read: {error.strerror}") from None
     if length == 0:
-        raise AnalysisFailed(f"checkpoint {path} is empty (0 bytes): was it still being written?")
+        raise AnalysisFailedError(
+            f"checkpoint {path} is empty (0 bytes): was it still being written?"
+        )
     content = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
     weights = _weights(content)
     if weights is None:
         keys = ", ".join(str(key) for key in list(content)[:NAMES_LISTED])
-        raise AnalysisFailed(f"checkpoint {path} holds no weights that are known; its keys: {keys}")
+        raise AnalysisFailedError(
+            f"checkpoint {path} holds no weights that are known; its keys: {keys}"
+        )
     step = _step(content)
     return CheckpointState(
         weights=weights,
@@ -96,7 +107,7 @@ def load_into(model: torch.nn.Module, state: CheckpointState, path: Path) -> lis
         Names of the checkpoint that lie outside the model (beside its prefix) and were left alone.
 
     Raises:
-        AnalysisFailed: Names or shapes differ; the text lists them.
+        AnalysisFailedError: Names or shapes differ; the text lists them.
     """
     wanted = {name.replace("_orig_mod.", ""): name for name in model.state_dict()}
     given = {name.replace("_orig_mod.", ""): value for name, value in state.weights.items()}
@@ -123,11 +134,15 @@ def _refuse_mismatch(
     parts = [
         f"{len(names)} {what}: {', '.join(names[:NAMES_LISTED])}"
         + (" ..." if len(names) > NAMES_LISTED else "")
-        for names, what in ((missing, "missing"), (unexpected, "unexpected"), (reshaped, "of another shape"))
+        for names, what in (
+            (missing, "missing"),
+            (unexpected, "unexpected"),
+            (reshaped, "of another shape"),
+        )
         if names
     ]
     if parts:
-        raise AnalysisFailed(
+        raise AnalysisFailedError(
             f"checkpoint {path} does not fit the target's model ({len(wanted)} names); "
             + "; ".join(parts)
         )
@@ -147,13 +162,13 @@ def _best_prefix(given: Mapping[str, Any], wanted: Mapping[str, str]) -> str:
     return max(tried, key=lambda prefix: sum(prefix + name in given for name in wanted))
 
 
-def _weights(content: Mapping[Any, Any], depth: int = 0) -> Mapping[str, torch.Tensor] | None:
+def _weights(content: Mapping[str, Any], depth: int = 0) -> Mapping[str, torch.Tensor] | None:
     if _is_state_dict(content):
         return content
     for key in WEIGHT_KEYS:
         inner = content.get(key)
         if isinstance(inner, Mapping) and depth < 2:
-            found = _weights(inner, depth + 1)
+            found = _weights(cast("Mapping[str, Any]", inner), depth + 1)
             if found is not None:
                 return found
     return None
@@ -171,20 +186,22 @@ def _is_state_dict(content: Mapping[Any, Any]) -> bool:
     )
 
 
-def _optimizer(content: Mapping[Any, Any]) -> Mapping[str, Any] | None:
+def _optimizer(content: Mapping[str, Any]) -> Mapping[str, Any] | None:
     for key in OPTIMIZER_KEYS:
         inner = content.get(key)
         if isinstance(inner, list) and inner:  # Lightning keeps a list of them
-            inner = inner[0]
+            inner = cast("list[object]", inner)[0]
         if isinstance(inner, Mapping) and "param_groups" in inner:
-            return inner
+            return cast("Mapping[str, Any]", inner)
     return None
 
 
-def _step(content: Mapping[Any, Any]) -> int | None:
+def _step(content: Mapping[str, Any]) -> int | None:
+    import torch
+
     for key in STEP_KEYS:
         value = content.get(key)
-        if hasattr(value, "item") and getattr(value, "numel", lambda: 0)() == 1:
+        if isinstance(value, torch.Tensor) and value.numel() == 1:
             value = value.item()
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
@@ -193,40 +210,41 @@ def _step(content: Mapping[Any, Any]) -> int | None:
 
 def _safetensors(path: Path) -> Mapping[str, Any]:
     try:
-        from safetensors.torch import load_file
+        from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
     except ImportError:
-        raise AnalysisFailed(
+        raise AnalysisFailedError(
             f"checkpoint {path} needs the package safetensors in the training environment"
         ) from None
     try:
         weights: Mapping[str, Any] = load_file(path)
-    except Exception as error:
-        raise AnalysisFailed(f"checkpoint {path} is damaged or no safetensors file: {_first(error)}") from None
+    except Exception as error:  # noqa: BLE001 - a damaged file makes a reader fail in any way
+        raise AnalysisFailedError(
+            f"checkpoint {path} is damaged or no safetensors file: {_first(error)}"
+        ) from None
     return weights
 
 
-def _torch_file(path: Path) -> Mapping[Any, Any]:
+def _torch_file(path: Path) -> Mapping[str, Any]:
     import torch
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    # A damaged file makes the unpickler fail in any way there is.
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a damaged file makes a reader fail in any way
         refused = _REFUSED.search(str(error))
         if refused:
             what = refused[1].strip(".") or "an object"
-            raise AnalysisFailed(
-                f"checkpoint {path} is refused: it asks for {what}, and loading that could run code; "
-                "save model.state_dict() and plain numbers only"
+            raise AnalysisFailedError(
+                f"checkpoint {path} is refused: it asks for {what}, and loading that could run "
+                "code; save model.state_dict() and plain numbers only"
             ) from None
-        raise AnalysisFailed(
+        raise AnalysisFailedError(
             f"checkpoint {path} is damaged, truncated or no torch.save file: {_first(error)}"
         ) from None
     if not isinstance(content, Mapping):
-        raise AnalysisFailed(
+        raise AnalysisFailedError(
             f"checkpoint {path} holds a {type(content).__name__}, not a dict of weights"
         )
-    return content
+    return cast("Mapping[str, Any]", content)
 
 
 def _first(error: Exception) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from traintop.analyses.target import Target
 
 
-class AnalysisFailed(Exception):
+class AnalysisFailedError(Exception):
     """The analysis cannot go on; the text says why and what to do, and is shown as it is."""
 
 
@@ -41,7 +41,7 @@ class Context:
         """The option called `name`, which must have a value."""
         value = self.options[name]
         if value is None:
-            raise AnalysisFailed(f"the option {name} has no value")
+            raise AnalysisFailedError(f"the option {name} has no value")
         return value
 
 

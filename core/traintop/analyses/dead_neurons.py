@@ -1,18 +1,18 @@
 """Dead units: those that no sample activates, told apart from those that are merely sparse.
 
 A ReLU layer that is silent on most values of each sample is healthy; a unit that is silent on all
-values of all samples passes no gradient and never comes back. Counts are exact: every value of every
-sample is looked at, in evaluation mode.
+values of all samples passes no gradient and never comes back. Counts are exact: every value of
+every sample is looked at, in evaluation mode.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from traintop.analyses.batches import forward, move, one_pass, size
-from traintop.analyses.context import AnalysisFailed, Context, Outcome, finding
+from traintop.analyses.context import AnalysisFailedError, Context, Outcome, finding
 
 if TYPE_CHECKING:
     import torch
@@ -48,23 +48,21 @@ def run(context: Context) -> Outcome:
     """Run the data through the model and count.
 
     Raises:
-        AnalysisFailed: There is no data, or the model has no activation that can die.
+        AnalysisFailedError: There is no data, or the model has no activation that can die.
     """
     import torch
 
     from traintop.analyses.activations import ActivationWatch
 
     if context.target.train is None:
-        raise AnalysisFailed("the dead-neuron scan needs train in the Target")
+        raise AnalysisFailedError("the dead-neuron scan needs train in the Target")
     wanted = int(context.number("samples"))
     if wanted < 1:
-        raise AnalysisFailed(f"samples must be at least 1, not {wanted}")
+        raise AnalysisFailedError(f"samples must be at least 1, not {wanted}")
     tolerance = context.number("tolerance")
     layers: dict[str, _Layer] = {}
 
-    def seen(
-        name: str, kind: str, before: torch.Tensor, after: torch.Tensor, axis: int
-    ) -> None:
+    def seen(name: str, kind: str, before: torch.Tensor, after: torch.Tensor, axis: int) -> None:
         _count(layers, name, kind, before, after, axis, tolerance)
 
     # In evaluation mode torch would run a transformer layer as one fused call.
@@ -80,13 +78,13 @@ def run(context: Context) -> Outcome:
             if samples >= wanted:
                 break
     if not samples:
-        raise AnalysisFailed("the data holds no batch")
+        raise AnalysisFailedError("the data holds no batch")
     for name in [name for name, layer in layers.items() if layer.varying]:
         context.log(f"{name}: left out, its number of units changes from batch to batch")
         del layers[name]
     if not layers:
-        raise AnalysisFailed(
-            "the model has no activation that can die or saturate (ReLU, GELU, SiLU, tanh, sigmoid ...)"
+        raise AnalysisFailedError(
+            "the model has no activation that can die or saturate (ReLU, GELU, tanh, sigmoid ...)"
         )
     rows = [_row(name, layer) for name, layer in layers.items()]
     broken = [name for name, layer in layers.items() if layer.nan]
@@ -148,7 +146,7 @@ def _count(
 
 
 def _row(name: str, layer: _Layer) -> dict[str, Any]:
-    dead_units = (~layer.alive).nonzero().flatten().tolist()
+    dead_units = cast("list[int]", (~layer.alive).nonzero().flatten().tolist())
     share = layer.silent / max(layer.values, 1)
     saturates = layer.kind in SATURATED_AT
     return {
@@ -169,7 +167,11 @@ def _judge(
     """What the counts say; with too few samples it is only information."""
     found: list[dict[str, Any]] = []
     sure = samples >= ENOUGH_SAMPLES
-    few = [] if sure else [{"what": "samples", "value": samples, "threshold": ENOUGH_SAMPLES, "step": step}]
+    few = (
+        []
+        if sure
+        else [{"what": "samples", "value": samples, "threshold": ENOUGH_SAMPLES, "step": step}]
+    )
     dead = [
         row for row in rows if row["kind"] not in SATURATED_AT and row["dead_fraction"] > LAYER_DEAD
     ]
@@ -187,7 +189,9 @@ def _judge(
                 f"NaN activations in {len(broken)} layers, first in {broken[0]}",
                 step=step,
                 layers=broken,
-                evidence=[{"what": "layers with NaN", "value": len(broken), "threshold": 0, "step": step}],
+                evidence=[
+                    {"what": "layers with NaN", "value": len(broken), "threshold": 0, "step": step}
+                ],
             )
         )
     for name, hit, key, what, threshold in (
@@ -201,7 +205,7 @@ def _judge(
             finding(
                 name,
                 "warning" if sure else "info",
-                f"{worst[key]:.0%} {what} in {worst['name']}, {len(hit)} layers over {threshold:.0%}",
+                f"{worst[key]:.0%} {what} in {worst['name']} ({len(hit)} layers > {threshold:.0%})",
                 step=step,
                 layers=[row["name"] for row in hit],
                 evidence=[

@@ -1,7 +1,7 @@
 """The LR range test without its loop: schedule, smoothing, stopping rule, suggestions. All pure.
 
 The four suggestions are those of fastai (`fastai/callback/schedule.py`), so that their values mean
-what people know them to mean. They are heuristics that differ by up to a decade or two and move with
+what people know them to mean. They are heuristics that differ by up to two decades and move with
 the seed, which is why what is reported is their range and agreement, and not one of them.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,13 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 STOP_RATIO = 4.0
-"""fastai's and Lightning's: the test ends when the smoothed loss exceeds this many times its best."""
+"""fastai's and Lightning's: the smoothed loss over its best that ends the test."""
 SKIP_LAST = 5
 """Points that fastai drops at the end: the divergence itself."""
 AGREEMENT_DECADES = 2.0
 """Suggestions as far apart as this do not agree at all."""
 EDGE_RATIO = 2.0
+"""A loss this many times the best has begun to climb."""
 
 
 def schedule(start: float, end: float, steps: int) -> Floats:
@@ -33,19 +35,26 @@ def schedule(start: float, end: float, steps: int) -> Floats:
     return np.geomspace(start, end, steps)
 
 
-def smooth(losses: Floats, weight: float) -> Floats:
-    """Exponential moving average, corrected for starting at zero, as in Adam.
+@dataclass
+class Average:
+    """Exponential moving average, corrected for starting at zero, as in Adam."""
 
-    Args:
-        losses: Shape (n,).
-        weight: Of the past, in [0, 1).
-    """
-    smoothed = np.empty_like(losses)
-    mean = 0.0
-    for i, loss in enumerate(losses.tolist()):
-        mean = weight * mean + (1 - weight) * loss
-        smoothed[i] = mean / (1 - weight ** (i + 1))
-    return smoothed
+    weight: float
+    """Of the past, in [0, 1)."""
+    _mean: float = 0.0
+    _count: int = 0
+
+    def add(self, value: float) -> float:
+        """Take in the next value; returns the average so far."""
+        self._count += 1
+        self._mean = self.weight * self._mean + (1 - self.weight) * value
+        return self._mean / (1 - self.weight**self._count)
+
+
+def smooth(losses: Floats, weight: float) -> Floats:
+    """The `Average` after each of the losses, shape (n,)."""
+    average = Average(weight)
+    return np.array([average.add(loss) for loss in losses.tolist()], dtype=np.float64)
 
 
 def skipped(steps: int) -> int:
@@ -157,7 +166,9 @@ def suggest(lrs: Floats, smoothed: Floats, steps: int) -> dict[str, float | None
     }
 
 
-def span(suggestions: Iterable[Mapping[str, float | None]]) -> tuple[float, float, float, float] | None:
+def span(
+    suggestions: Iterable[Mapping[str, float | None]],
+) -> tuple[float, float, float, float] | None:
     """Low, median (by ratio) and high of the suggestions of all seeds, and their agreement.
 
     Agreement is 1 where all are the same and falls linearly to 0 where the highest is
@@ -183,7 +194,7 @@ def edge(lrs: Floats, losses: Floats, smoothed: Floats, steps: int) -> float | N
         None where the curve does not end in such a climb.
     """
     judged = smoothed[skipped(steps) :]
-    if not len(judged) or judged.min() <= 0:
+    if not len(judged) or judged.min() < 0:
         return None
     low = np.flatnonzero(losses <= EDGE_RATIO * judged.min())
     first = int(low[-1]) + 1 if len(low) else 0

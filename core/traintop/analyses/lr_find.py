@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from traintop.analyses import lr_curve
 from traintop.analyses.batches import draw, loss_of, move
-from traintop.analyses.context import AnalysisFailed, Context, Outcome, finding
+from traintop.analyses.context import AnalysisFailedError, Context, Outcome, finding
 from traintop.analyses.lr_curve import Floats
 
 if TYPE_CHECKING:
@@ -29,38 +30,42 @@ def run(context: Context) -> Outcome:
     """Run the test for each seed, from the same weights and a fresh optimizer.
 
     Raises:
-        AnalysisFailed: Bad options, no loss, or a loss that is not finite from the start.
+        AnalysisFailedError: Bad options, no loss, or a loss that is not finite from the start.
     """
     steps, num_seeds, weight = _check_options(context)
     lrs = lr_curve.schedule(context.number("start_lr"), context.number("end_lr"), steps)
     saved = _Saved(context.model)
     seeds = [context.seed + i for i in range(num_seeds)]
-    curves: list[Floats] = []
-    stops: list[float | None] = []
+    curves: list[_Curve] = []
     for i, seed in enumerate(seeds):
+        skip, begun = i * steps, 2 * i * steps
+        label = f"seed {seed}"
         saved.restore()
-        losses: list[float] = []
-        stop = None
-        for lr, loss in zip(lrs.tolist(), _train(context, lrs, seed, skip=i * steps), strict=False):
-            if not math.isfinite(loss):
-                stop = lr
-                break
-            losses.append(loss)
-            smoothed = lr_curve.smooth(np.array(losses), weight)
-            context.point(lr, float(smoothed[-1]), f"seed {seed}")
-            context.progress(i * steps + len(losses), num_seeds * steps, f"seed {seed}, lr {lr:.1e}")
-            if lr_curve.diverged(smoothed, steps):
-                stop = lr
-                break
-        if not losses:
-            raise AnalysisFailed(
-                "the loss is not finite at the first batch: the weights or the data hold NaN or "
+        at_rest: list[float] = []
+        for loss in _rest(context, steps, seed, skip):
+            at_rest.append(loss)
+            context.progress(begun + len(at_rest), 2 * num_seeds * steps, f"{label}, at rest")
+        if not np.isfinite(at_rest).all():
+            raise AnalysisFailedError(
+                "the loss is not finite before any training: the weights or the data hold NaN or "
                 "infinities; take an earlier checkpoint"
             )
-        curves.append(np.array(losses))
-        stops.append(stop)
+        saved.restore()
+        curve = _Curve(np.array(at_rest), weight)
+        for lr, loss in zip(lrs.tolist(), _train(context, lrs, seed, skip), strict=True):
+            if not math.isfinite(loss):
+                curve.stopped_at = lr
+                break
+            curve.add(loss)
+            context.point(lr, curve.smoothed[-1], label)
+            done = begun + steps + len(curve.losses)
+            context.progress(done, 2 * num_seeds * steps, f"{label}, lr {lr:.1e}")
+            if lr_curve.diverged(np.array(curve.smoothed), steps):
+                curve.stopped_at = lr
+                break
+        curves.append(curve)
     saved.restore()
-    return _outcome(context, lrs, curves, stops, seeds)
+    return _outcome(context, lrs, curves, seeds)
 
 
 def summary(result: Mapping[str, Any]) -> list[str]:
@@ -77,7 +82,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     low, high = result["range"]
     return [
         f"suggested learning rate {result['suggested']:.2e}, range {low:.2e} to {high:.2e}",
-        f"agreement {result['agreement']:.2f} of methods and {seeds} (1: all the same, 0: 2 decades apart)",
+        f"agreement {result['agreement']:.2f} (1: all the same, 0: 2 decades apart), {seeds}",
         methods,
         ended,
     ]
@@ -87,23 +92,67 @@ def _check_options(context: Context) -> tuple[int, int, float]:
     """(steps, seeds, smoothing)."""
     start, end = context.number("start_lr"), context.number("end_lr")
     if not 0 < start < end < math.inf:
-        raise AnalysisFailed(f"start_lr must be above 0 and below end_lr, not {start:g} and {end:g}")
+        raise AnalysisFailedError(
+            f"start_lr must be above 0 and below end_lr, not {start:g} and {end:g}"
+        )
     steps, num_seeds = int(context.number("num_it")), int(context.number("num_seeds"))
     if steps < 10:
-        raise AnalysisFailed(f"num_it must be at least 10, not {steps}")
+        raise AnalysisFailedError(f"num_it must be at least 10, not {steps}")
     if num_seeds < 2:
-        raise AnalysisFailed(f"num_seeds must be at least 2, not {num_seeds}: one seed decides nothing")
+        raise AnalysisFailedError(
+            f"num_seeds must be at least 2, not {num_seeds}: one seed decides nothing"
+        )
     weight = context.number("smoothing")
     if not 0 <= weight < 1:
-        raise AnalysisFailed(f"smoothing must be in [0, 1), not {weight:g}")
+        raise AnalysisFailedError(f"smoothing must be in [0, 1), not {weight:g}")
     return steps, num_seeds, weight
+
+
+@dataclass
+class _Curve:
+    """What one seed has shown.
+
+    Batches differ in difficulty, on a trained model by far more than a small step changes their
+    loss. So the loss of each is corrected by what it was before any training: what is smoothed is
+    the change that training made, on top of the mean loss at rest.
+    """
+
+    at_rest: Floats
+    """Shape (steps,): the loss of each batch with the weights as they were."""
+    weight: float
+    losses: list[float] = field(default_factory=list[float])
+    smoothed: list[float] = field(default_factory=list[float])
+    stopped_at: float | None = None
+
+    def __post_init__(self) -> None:
+        self._level = float(self.at_rest.mean())
+        self._average = lr_curve.Average(self.weight)
+
+    def add(self, loss: float) -> None:
+        """Take in the loss of the next batch."""
+        change = loss - float(self.at_rest[len(self.losses)])
+        self.losses.append(loss)
+        self.smoothed.append(self._average.add(self._level + change))
+
+
+def _rest(context: Context, steps: int, seed: int, skip: int) -> Iterator[float]:
+    """The loss of each batch that `_train` will see, with no training."""
+    import torch
+
+    context.model.train()
+    batches = draw(context.target.train or (), seed, skip=skip)
+    for _ in range(steps):
+        batch = move(next(batches), context.device)
+        with torch.no_grad():
+            loss = loss_of(context.target, context.model, batch)
+        yield float(loss)
 
 
 def _train(context: Context, lrs: Floats, seed: int, skip: int) -> Iterator[float]:
     """Train one step for each learning rate and yield the loss before that step."""
     target, model = context.target, context.model
     if target.train is None or target.optimizer is None:
-        raise AnalysisFailed("the LR range test needs train and optimizer in the Target")
+        raise AnalysisFailedError("the LR range test needs train and optimizer in the Target")
     batches = draw(target.train, seed, skip=skip)
     model.train()
     optimizer = target.optimizer(p for p in model.parameters() if p.requires_grad)
@@ -114,7 +163,7 @@ def _train(context: Context, lrs: Floats, seed: int, skip: int) -> Iterator[floa
         value = float(loss.detach())
         if math.isfinite(value):
             optimizer.zero_grad()
-            loss.backward()  # pyright: ignore[reportUnknownMemberType] - torch leaves it untyped
+            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
             optimizer.step()
         yield value
 
@@ -153,21 +202,21 @@ class _Saved:
 def _outcome(
     context: Context,
     lrs: Floats,
-    curves: Sequence[Floats],
-    stops: Sequence[float | None],
+    curves: Sequence[_Curve],
     seeds: Sequence[int],
 ) -> Outcome:
-    """Join the seeds: the mean curve as far as all of them came, and the span of all suggestions."""
-    steps, weight = len(lrs), context.number("smoothing")
-    reached = min(len(curve) for curve in curves)
-    losses = np.mean([curve[:reached] for curve in curves], axis=0)
-    smoothed = lr_curve.smooth(losses, weight)
-    each = [lr_curve.suggest(lrs[: len(c)], lr_curve.smooth(c, weight), steps) for c in curves]
-    found = lr_curve.span(each)
-    diverged = [stop for stop in stops if stop is not None]
+    """Join the seeds: their mean curve as far as all came, and the span of all suggestions."""
+    steps = len(lrs)
+    reached = min(len(curve.losses) for curve in curves)
+    smoothed = np.mean([curve.smoothed[:reached] for curve in curves], axis=0)
+    found = lr_curve.span(
+        lr_curve.suggest(lrs[: len(curve.smoothed)], np.array(curve.smoothed), steps)
+        for curve in curves
+    )
+    diverged = [curve.stopped_at for curve in curves if curve.stopped_at is not None]
     result = {
         "lrs": lrs[:reached].tolist(),
-        "losses": losses.tolist(),
+        "losses": np.mean([curve.losses[:reached] for curve in curves], axis=0).tolist(),
         "smoothed": smoothed.tolist(),
         "suggestions": lr_curve.suggest(lrs[:reached], smoothed, steps),
         "range": [found[0], found[2]] if found else None,
@@ -177,14 +226,17 @@ def _outcome(
         "seeds": list(seeds),
     }
     edges = [
-        lr_curve.edge(lrs[: len(c)], c, lr_curve.smooth(c, weight), steps)
-        for c, stop in zip(curves, stops, strict=True)
-        if stop is not None
+        lr_curve.edge(lrs[: len(c.losses)], np.array(c.losses), np.array(c.smoothed), steps)
+        for c in curves
     ]
-    return Outcome(result=result, findings=_judge(context, result, [e for e in edges if e is not None]))
+    return Outcome(
+        result=result, findings=_judge(context, result, [e for e in edges if e is not None])
+    )
 
 
-def _judge(context: Context, result: Mapping[str, Any], edges: Sequence[float]) -> list[dict[str, Any]]:
+def _judge(
+    context: Context, result: Mapping[str, Any], edges: Sequence[float]
+) -> list[dict[str, Any]]:
     """Whether the run's present learning rate lies far beyond the edge of divergence."""
     current = context.options["current_lr"]
     if current is None and context.optimizer_state is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from traintop.analyses.context import AnalysisFailed
+from traintop.analyses.context import AnalysisFailedError
 
 if TYPE_CHECKING:
     import torch
@@ -61,24 +61,28 @@ def load_target(spec: str) -> Target:
     imports work; the working directory comes next.
 
     Raises:
-        AnalysisFailed: No such file, module or function, it raised, or returned something else.
+        AnalysisFailedError: No such file, module or function; it raised, or returned another thing.
     """
     where, colon, name = spec.rpartition(":")
     if not colon or not where or not name:
-        raise AnalysisFailed(f"target {spec!r} must read FILE.py:FUNCTION or package.module:FUNCTION")
+        raise AnalysisFailedError(
+            f"target {spec!r} must read FILE.py:FUNCTION or package.module:FUNCTION"
+        )
     module = _run_file(Path(where)) if where.endswith(".py") or os.sep in where else _import(where)
     function = getattr(module, name, None)
     if function is None:
-        raise AnalysisFailed(f"{where} has no function {name!r}: name one as FILE.py:FUNCTION")
+        raise AnalysisFailedError(f"{where} has no function {name!r}: name one as FILE.py:FUNCTION")
     if not callable(function):
-        raise AnalysisFailed(f"{name!r} in {where} is a {type(function).__name__}, not a function")
+        raise AnalysisFailedError(
+            f"{name!r} in {where} is a {type(function).__name__}, not a function"
+        )
     try:
         target = function()
     except Exception as error:
-        raise AnalysisFailed(f"the target {spec} raised {describe(error)}") from error
+        raise AnalysisFailedError(f"the target {spec} raised {describe(error)}") from error
     if not isinstance(target, Target):
         kind = type(target).__name__
-        raise AnalysisFailed(f"the target {spec} returned a {kind}, not a traintop.Target")
+        raise AnalysisFailedError(f"the target {spec} returned a {kind}, not a traintop.Target")
     return target
 
 
@@ -90,20 +94,20 @@ def describe(error: BaseException) -> str:
 
 def _run_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise AnalysisFailed(f"the target's file {path} does not exist")
+        raise AnalysisFailedError(f"the target's file {path} does not exist")
     path = path.resolve()
     sys.path[:0] = [str(path.parent), str(Path.cwd())]
     # Known by its own name, so that what it defines can be pickled to data loader processes.
     name = path.stem if path.stem not in sys.modules else f"traintop_target_{path.stem}"
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise AnalysisFailed(f"the target's file {path} is not a Python file")
+        raise AnalysisFailedError(f"the target's file {path} is not a Python file")
     module = module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        raise AnalysisFailed(f"the target's file {path} raised {describe(error)}") from error
+        raise AnalysisFailedError(f"the target's file {path} raised {describe(error)}") from error
     return module
 
 
@@ -112,4 +116,4 @@ def _import(name: str) -> ModuleType:
     try:
         return import_module(name)
     except Exception as error:
-        raise AnalysisFailed(f"the target's module {name} raised {describe(error)}") from error
+        raise AnalysisFailedError(f"the target's module {name} raised {describe(error)}") from error

@@ -1,5 +1,6 @@
-"""The process that an analysis runs in: `PYTHON worker.py REQUEST`, with the training environment's
-interpreter, which needs torch and numpy and nothing of ours.
+"""The process that an analysis runs in: `PYTHON worker.py REQUEST`.
+
+It is run by the training environment's interpreter, which needs torch and numpy, nothing of ours.
 
 It prints events, a JSON object a line: `started`, `progress`, `point`, `log`, then `result` or
 `failed`. They go to what was standard output when it began; whatever the target prints goes to
@@ -18,7 +19,7 @@ import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from traintop.analyses.context import Context
@@ -70,7 +71,7 @@ class Events:
 
 def main(argument: str) -> int:
     """Do what the request says; returns the exit code."""
-    from traintop.analyses.context import AnalysisFailed
+    from traintop.analyses.context import AnalysisFailedError
     from traintop.analyses.request import Request
     from traintop.analyses.target import describe
 
@@ -79,7 +80,7 @@ def main(argument: str) -> int:
     try:
         request = Request.from_json(argument)
         _run(request, events)
-    except AnalysisFailed as error:
+    except AnalysisFailedError as error:
         events.send("failed", reason=str(error))
     except SystemExit as error:
         events.send("failed", reason=f"the target called exit({error.code!r})")
@@ -94,16 +95,20 @@ def main(argument: str) -> int:
 
 def _run(request: Request, events: Events) -> None:
     from traintop.analyses import ANALYSES
-    from traintop.analyses.context import AnalysisFailed
+    from traintop.analyses.context import AnalysisFailedError
 
     began = time.monotonic()
     analysis = ANALYSES.get(request.analysis)
     if analysis is None:
-        raise AnalysisFailed(f"there is no analysis {request.analysis!r}: {', '.join(ANALYSES)}")
+        raise AnalysisFailedError(
+            f"there is no analysis {request.analysis!r}: {', '.join(ANALYSES)}"
+        )
     options: dict[str, float | None] = {option.name: option.default for option in analysis.options}
     unknown = sorted(set(request.options) - set(options))
     if unknown:
-        raise AnalysisFailed(f"{analysis.id} has no option {unknown[0]!r}: {', '.join(options)}")
+        raise AnalysisFailedError(
+            f"{analysis.id} has no option {unknown[0]!r}: {', '.join(options)}"
+        )
     options.update(request.options)
     context = _prepare(request, options, analysis.needs, events)
     events.send(
@@ -135,14 +140,14 @@ def _prepare(
     request: Request, options: Mapping[str, float | None], needs: tuple[str, ...], events: Events
 ) -> Context:
     """Build the target, load the checkpoint into its model, and move that to the device."""
-    from traintop.analyses.context import AnalysisFailed
+    from traintop.analyses.context import AnalysisFailedError
 
     try:
         import torch
     except ImportError as error:
         if error.name not in (None, "torch"):
             raise
-        raise AnalysisFailed(
+        raise AnalysisFailedError(
             f"torch is not installed in {sys.executable}: "
             "name the training environment's interpreter with --python"
         ) from None
@@ -159,7 +164,9 @@ def _prepare(
     _refuse_lacking(target, needs, request)
     model = getattr(target.model, "_orig_mod", target.model)  # what torch.compile has wrapped
     if not isinstance(model, torch.nn.Module):
-        raise AnalysisFailed(f"the Target's model is a {type(model).__name__}, not a torch.nn.Module")
+        raise AnalysisFailedError(
+            f"the Target's model is a {type(model).__name__}, not a torch.nn.Module"
+        )
     step, optimizer_state = None, None
     if request.checkpoint is not None:
         events.send("progress", done=0, total=0, what="loading the checkpoint")
@@ -167,7 +174,10 @@ def _prepare(
         state = read_checkpoint(path)
         ignored = load_into(model, state, path)
         if ignored:
-            events.send("log", text=f"{len(ignored)} names of {path} lie outside the model: {ignored[0]} ...")
+            events.send(
+                "log",
+                text=f"{len(ignored)} names of {path} lie outside the model: {ignored[0]} ...",
+            )
         step, optimizer_state = state.step, state.optimizer
     return Context(
         target=target,
@@ -186,11 +196,11 @@ def _prepare(
 
 
 def _refuse_lacking(target: Target, needs: tuple[str, ...], request: Request) -> None:
-    from traintop.analyses.context import AnalysisFailed
+    from traintop.analyses.context import AnalysisFailedError
 
     lacking = [name for name in needs if getattr(target, name) is None]
     if lacking:
-        raise AnalysisFailed(
+        raise AnalysisFailedError(
             f"{request.analysis} needs {' and '.join(lacking)}: "
             f"give the Target of {request.target} {', '.join(f'{name}=...' for name in lacking)}"
         )
@@ -199,17 +209,21 @@ def _refuse_lacking(target: Target, needs: tuple[str, ...], request: Request) ->
 def _device(name: str) -> Any:
     import torch
 
-    from traintop.analyses.context import AnalysisFailed
+    from traintop.analyses.context import AnalysisFailedError
 
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise AnalysisFailed(f"there is no device {name!r}: cpu or cuda:N") from None
+        raise AnalysisFailedError(f"there is no device {name!r}: cpu or cuda:N") from None
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise AnalysisFailed(f"no GPU can be used by torch in {sys.executable}: take --device cpu")
+            raise AnalysisFailedError(
+                f"no GPU can be used by torch in {sys.executable}: take --device cpu"
+            )
         if (device.index or 0) >= torch.cuda.device_count():
-            raise AnalysisFailed(f"there is no {name}: torch sees {torch.cuda.device_count()} GPUs")
+            raise AnalysisFailedError(
+                f"there is no {name}: torch sees {torch.cuda.device_count()} GPUs"
+            )
         free, total = torch.cuda.mem_get_info(device)
         torch.cuda.set_per_process_memory_fraction(CUDA_SHARE * free / total, device)
         torch.cuda.set_device(device)
@@ -238,14 +252,15 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _strict(value: Any) -> Any:
+def _strict(value: object) -> object:
     """The value with numbers that JSON has no words for written as in the diagnostics format."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, Mapping):
-        return {str(key): _strict(item) for key, item in value.items()}
+        pairs = cast("Mapping[object, object]", value)
+        return {str(key): _strict(item) for key, item in pairs.items()}
     if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
+        return [_strict(item) for item in cast("list[object]", value)]
     return value
 
 

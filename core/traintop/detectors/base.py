@@ -136,5 +136,7 @@ class Detector(Generic[T]):
         """A test on the last checkpoint before `onset`, or on the last one there is."""
         path = self.context.checkpoint_before(onset)
         return NextTest(
-            do=f"{words} on the last checkpoint before step {onset}", analysis=analysis, checkpoint=path
+            do=f"{words} on the last checkpoint before step {onset}",
+            analysis=analysis,
+            checkpoint=path,
         )

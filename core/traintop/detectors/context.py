@@ -26,6 +26,8 @@ class LrChange:
     step: int
     before: float
     after: float
+    restart: bool
+    """Whether it rose to no more than the run has already worked with: a warm restart."""
 
 
 class Context:
@@ -67,6 +69,7 @@ class Context:
         self._first_step = 0
         self._train_step = -1
         self._lr_moved = 0
+        self._lr_highest = 0.0
         self._batch_size: float | None = None
         self._checkpoints: list[tuple[int, str]] = []
         self.retarget(info or RunInfo())
@@ -74,7 +77,8 @@ class Context:
     def retarget(self, info: RunInfo) -> None:
         """Take `run.json`, which may come after the first records."""
         self.info = info
-        self.averaged = info.cadence not in (None, "step")
+        if info.cadence is not None:
+            self.averaged = info.cadence != "step"
         self.task_without_loss_level = (info.task or "").lower() in ("rl", "gan")
         classes = info.num_classes or 0
         chance = math.log(classes) if info.task == "classification" and classes > 1 else math.nan
@@ -87,9 +91,13 @@ class Context:
         step = row.step
         values = row.values
         if step < self._train_step - 1:
-            self._begin(step, f"resumed at step {step} after step {self._train_step}", rescaled=True)
+            self._begin(
+                step, f"resumed at step {step} after step {self._train_step}", rescaled=True
+            )
         elif not self.records:
             self._first_step = step
+        elif self.records < 3 and self.info.cadence is None:
+            self._infer_cadence(values.get("num_batches", 1.0))
         self._train_step = step
         self.records += 1
         if step > self.last_step:
@@ -145,13 +153,23 @@ class Context:
         """
         for jump in reversed(self.lr_jumps):
             if jump.after > jump.before and onset - within <= jump.step <= onset + within // 4:
-                factor = f"{jump.after / jump.before:.3g}x" if jump.before else f"from 0 to {jump.after:.3g}"
+                factor = (
+                    f"{jump.after / jump.before:.3g}x"
+                    if jump.before
+                    else f"from 0 to {jump.after:.3g}"
+                )
                 return Cause(
                     cause="learning rate too high",
                     because=f"lr rose {factor} at step {jump.step}, {abs(onset - jump.step)} steps "
                     f"{'before' if jump.step <= onset else 'after'} the onset",
                 )
         return None
+
+    def _infer_cadence(self, num_batches: float) -> None:
+        """Take records for means where they say that they hold many batches, far apart in steps."""
+        if not self.averaged and num_batches >= 5 and self.stride >= 5:
+            self.averaged = True
+            self.loss.set_scale(self.loss.chance, averaged=True)
 
     def _changed_lr(self, step: int, lr: float) -> None:
         before = self.lr
@@ -160,19 +178,25 @@ class Context:
         self.lr = lr
         if before != before:
             # The first learning rate seen: whether it rises is known with the second.
+            self._lr_highest = lr
             self._lr_moved = self.records
             return
+        highest = self._lr_highest
+        if lr > highest:
+            self._lr_highest = lr
         jumped_up = lr >= LR_JUMP * before
         rising = lr > before
-        # A warm-up from 0 or from a tiny factor jumps at its first records, and is no jump for that.
-        if self.warming_up and rising and (not jumped_up or self.records <= 3):
-            if self.records - self._lr_moved <= WARM_UP_FLAT:
-                self._lr_moved = self.records
-                return
+        # A warm-up from 0 or from a tiny factor jumps at its first records: no jump for that.
+        warms_up = self.warming_up and self.records - self._lr_moved <= WARM_UP_FLAT
+        if warms_up and rising and (not jumped_up or self.records <= 3):
+            self._lr_moved = self.records
+            return
         self.warming_up = False
         if jumped_up or lr <= before / LR_JUMP:
-            self.lr_jumps.append(LrChange(step, before, lr))
-            self._begin(step, f"lr went from {before:.3g} to {lr:.3g} at step {step}", rescaled=False)
+            self.lr_jumps.append(LrChange(step, before, lr, restart=before < lr <= 1.05 * highest))
+            self._begin(
+                step, f"lr went from {before:.3g} to {lr:.3g} at step {step}", rescaled=False
+            )
 
     def _changed_batch_size(self, batch_size: float) -> None:
         before, self._batch_size = self._batch_size, batch_size

@@ -9,13 +9,13 @@ from typing import ClassVar
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
 from traintop.detectors.loss_level import HARM_ERRORS, HARM_OF_BEST, HARM_OF_PROGRESS
-from traintop.records import Cause, Evidence, NotJudged, Row
+from traintop.records import Cause, Evidence, NotJudged, Row, Severity
 
 LAG = 7
 """Records by which a median of 15 follows a step."""
 
 
-class DivergenceThresholds(Thresholds):
+class DivergenceThresholds(Thresholds, frozen=True):
     """Thresholds of `divergence`.
 
     The form is runmedic's (a share of the progress made, not of the loss), which a noisy language
@@ -47,6 +47,53 @@ class DivergenceThresholds(Thresholds):
     """How many records count as the first."""
 
 
+class FirstLosses:
+    """Whether the first losses leave upwards instead of falling, before there is any progress.
+
+    The yardstick is the highest of all losses before the last six: no lucky batch sets it, and
+    noise that is as large has shown itself.
+
+    Attributes:
+        high: How many of the last losses exceed `reference` by the ratio; `needed` of `window` do
+            it.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        self.ratio = ratio
+        self.high = 0
+        self.needed = 4
+        self.window = 6
+        self.reference = math.nan
+        self._last: deque[float] = deque()
+        self._before = -math.inf
+        self._count = 0
+
+    def add(self, value: float, context: Context) -> bool:
+        """Take one of the first losses; return whether they have blown up."""
+        loss = context.loss
+        self._count += 1
+        if context.averaged:
+            # The first record is already a mean over many updates: guessing is the better start.
+            self.needed = 2
+            self.reference = min(loss.first, loss.chance)
+        else:
+            # Where guessing is known, a single loss before the others is enough.
+            if self._count <= (1 if loss.chance > 0 else 6):
+                self._before = max(self._before, value)
+                return False
+            self.reference = max(self._before, loss.start)
+        self._last.append(value)
+        if len(self._last) > self.window:
+            self._before = max(self._before, self._last.popleft())
+        limit = self.ratio * abs(self.reference)
+        self.high = sum(each > limit for each in self._last)
+        return self.high >= self.needed
+
+    def clear(self) -> None:
+        """Forget the last losses, after they have been reported."""
+        self._last.clear()
+
+
 class Divergence(Detector[DivergenceThresholds]):
     """A smoothed loss far above its best, by the run's own progress and noise, that persists."""
 
@@ -60,7 +107,7 @@ class Divergence(Detector[DivergenceThresholds]):
         super().__init__(context, thresholds)
         self._of_best = thresholds.of_best
         self._early_records = thresholds.early_records
-        self._early: deque[bool] = deque(maxlen=6)
+        self._first = FirstLosses(thresholds.early_ratio)
         self._held = 0
         self._since = 0
         self._calm = 0
@@ -83,7 +130,11 @@ class Divergence(Detector[DivergenceThresholds]):
         elif best > self._best:
             # A new regime has begun its own best.
             self._best = best
-        if loss.count <= self._early_records and self.current is None and self._blows_up(row, value):
+        if (
+            loss.count <= self._early_records
+            and self.current is None
+            and self._first.add(value, self.context)
+        ):
             return self._raise_early(row)
         # A third of the time in healthy runs this cheap gate is all that is computed.
         if not loss.level - best > self._of_best * abs(best):
@@ -137,7 +188,9 @@ class Divergence(Detector[DivergenceThresholds]):
         if self._evaluation_improves(onset):
             return ()
         self._worst = loss.level
-        return self._raise(row, onset, "Training loss diverged")
+        return self._raise(
+            self._severity(), onset, "Training loss diverged", self._evidence(row.step)
+        )
 
     def _below(self, row: Row) -> Findings:
         self._held = 0
@@ -156,38 +209,41 @@ class Divergence(Detector[DivergenceThresholds]):
         context = self.context
         if context.averaged:
             return thresholds.held_averaged
-        jumps = context.lr_jumps
-        if jumps and jumps[-1].after > jumps[-1].before and jumps[-1].step == context.regime_step:
-            recent = context.last_step - jumps[-1].step < 2 * thresholds.held_after_lr_rise * context.stride
-            if recent:
-                return thresholds.held_after_lr_rise
         loss = context.loss
         half_lost = loss.rise > 0.5 * loss.progress > 0
+        jumps = context.lr_jumps
+        if jumps and jumps[-1].after > jumps[-1].before and loss.level < loss.start:
+            jump = jumps[-1]
+            # A restart loses ground until its learning rate has fallen again, but not half of it.
+            if jump.restart and not half_lost and context.lr > 0.5 * jump.after:
+                return math.inf
+            patience = 2.0 * thresholds.held_after_lr_rise * context.stride
+            if context.last_step - jump.step < patience:
+                return thresholds.held_after_lr_rise
         return thresholds.held_when_half_lost if half_lost else thresholds.held
 
-    def _blows_up(self, row: Row, value: float) -> bool:
-        """Whether the first losses leave upwards instead of falling."""
-        loss = self.context.loss
-        reference = loss.first
-        if self.context.averaged:
-            # The first record is already a mean over many updates: guessing is the better start.
-            reference = min(reference, loss.chance) if loss.chance > 0 else reference
-        if not self._early:
-            self._since = row.step
-        self._early.append(value > self.thresholds.early_ratio * abs(reference))
-        return sum(self._early) >= (2 if self.context.averaged else 4)
-
     def _raise_early(self, row: Row) -> Findings:
-        self._early.clear()
-        self._worst = self.context.loss.level
-        first = round(row.step - 5 * self.context.stride)
-        return self._raise(row, max(0, first), "Training loss diverged from the start")
+        context = self.context
+        first = self._first
+        self._worst = context.loss.level
+        onset = max(0, round(row.step - (first.high + 1) * context.stride))
+        evidence = Evidence(
+            what=f"of the last {first.window} losses, above {first.ratio:g} x {first.reference:.4g}",
+            value=float(first.high),
+            threshold=float(first.needed),
+            step=row.step,
+        )
+        first.clear()
+        title = "Training loss diverged from the start"
+        return self._raise("critical", onset, title, (evidence,))
 
-    def _raise(self, row: Row, onset: int, title: str) -> Findings:
+    def _raise(
+        self, severity: Severity, onset: int, title: str, evidence: tuple[Evidence, ...]
+    ) -> Findings:
         return self.open(
-            self._severity(),
+            severity,
             onset,
-            self._evidence(row.step),
+            evidence,
             title=title,
             series=("loss/train",),
             causes=self._causes(onset),
@@ -197,7 +253,7 @@ class Divergence(Detector[DivergenceThresholds]):
             ),
         )
 
-    def _severity(self) -> str:
+    def _severity(self) -> Severity:
         loss = self.context.loss
         lost_half = not loss.rise <= 0.5 * loss.progress
         return "critical" if lost_half or loss.level > loss.first else "warning"
@@ -210,10 +266,6 @@ class Divergence(Detector[DivergenceThresholds]):
     def _evidence(self, step: int) -> tuple[Evidence, ...]:
         loss = self.context.loss
         thresholds = self.thresholds
-        if not loss.rise > 0.0:
-            limit = thresholds.early_ratio
-            value = loss.last / loss.first if loss.first else math.inf
-            return (Evidence(what="loss over the first loss", value=value, threshold=limit, step=step),)
         found = [
             Evidence(
                 what=f"smoothed loss, from a best of {loss.best:.4g} at step {loss.best_step}",
@@ -225,7 +277,9 @@ class Divergence(Detector[DivergenceThresholds]):
         if loss.progress > 0:
             share = loss.rise / loss.progress
             what = "share of the progress that is lost"
-            found.append(Evidence(what=what, value=share, threshold=thresholds.of_progress, step=step))
+            found.append(
+                Evidence(what=what, value=share, threshold=thresholds.of_progress, step=step)
+            )
         return tuple(found)
 
     def _causes(self, onset: int) -> tuple[Cause, ...]:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import ClassVar
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
-from traintop.detectors.windows import RunningMedian, median, noise_floor
+from traintop.detectors.windows import (
+    DIFFERENCE_MEDIAN,
+    RunningMedian,
+    median,
+    noise_floor,
+    theil_sen,
+)
 from traintop.records import Evidence, NotJudged, Row
 
 
-class LossSpikeThresholds(Thresholds):
+class LossSpikeThresholds(Thresholds, frozen=True):
     """Thresholds of `loss_spike`. All must be passed at once.
 
     Published single rules (z > 6 or 7 of the past, 2 x median) either miss the spikes of short runs
@@ -26,7 +33,11 @@ class LossSpikeThresholds(Thresholds):
     least_records_averaged: float = 12
     """The same where a record is a mean over many steps."""
     z: float = 4.5
-    """Robust standard deviations (MAD) of the log-loss: losses are skewed, their logs less so."""
+    """Robust standard deviations (MAD) of the log-loss: losses are skewed, their logs less so. For
+    `records`; in a longer run the largest of all that noise, sqrt(2 ln n), is larger, and the
+    threshold grows alike: 6.4 in 200,000 records, about OLMo-core's 6 and OLMo 2's 7."""
+    records: float = 450
+    """Length of the run that `z` and `over_range` are meant for."""
     deviations: float = 5.0
     """Median absolute deviations of the loss itself."""
     of_median: float = 0.25
@@ -39,6 +50,9 @@ class LossSpikeThresholds(Thresholds):
     """Multiple of the distance from median to maximum: how far the tail is used to reach."""
     over_range_small_batch: float = 3.0
     """The same for batches of up to 16, whose means are heavy-tailed."""
+    hard_samples: float = 15.0
+    """Nats that a few hard samples add to the sum over a batch (three misjudged ones, 5 each): a
+    classification loss may rise by this over the batch size for no reason but the draw."""
     quiet: float = 50
     """Records without a spike that end the episode; spikes closer together are one."""
     shift_after: float = 15
@@ -62,6 +76,7 @@ class LossSpike(Detector[LossSpikeThresholds]):
         self._run = 0
         self._spikes = 0
         self._quiet = 0
+        self._usual = 0.0
         self._peak = (0.0, 0.0, 0)
         self._back = 0
         self._judged = False
@@ -103,36 +118,29 @@ class LossSpike(Detector[LossSpikeThresholds]):
             return False
         self._judged = True
         thresholds = self.thresholds
-        usual = window.median
-        values = window.values()
+        values = without_fall(window.values())
+        usual = self._usual = median(values)
         deviation = median(abs(each - usual) for each in values)
         deviation = max(deviation, noise_floor(usual, values))
-        batch = self.context.info.batch_size
+        context = self.context
+        batch = context.info.batch_size
         small = batch is not None and batch <= 16
-        reach = thresholds.over_range_small_batch if small else thresholds.over_range
+        growth = math.sqrt(max(1.0, math.log(context.loss.count) / math.log(thresholds.records)))
+        reach = growth * (thresholds.over_range_small_batch if small else thresholds.over_range)
         least = max(
             thresholds.deviations * deviation,
             thresholds.of_median * abs(usual),
-            thresholds.of_start * abs(self.context.loss.start),
-            reach * (window.maximum - usual),
+            thresholds.of_start * abs(context.loss.start),
+            thresholds.hard_samples / batch if batch and context.loss.chance > 0 else 0.0,
+            reach * (max(values) - usual),
         )
-        return value > usual + least and self._log_z(value) > thresholds.z
-
-    def _log_z(self, value: float) -> float:
-        """Robust z-score of the log-loss; of the loss where it is not positive."""
-        window = self._window
-        if window.minimum <= 0.0:
-            return (value - window.median) / window.spread()
-        logs = RunningMedian(window.size)
-        for each in window.values():
-            logs.add(math.log(each))
-        return (math.log(value) - logs.median) / logs.spread()
+        return value > usual + least and log_z(value, values) > growth * thresholds.z
 
     def _spike(self, row: Row, value: float) -> Findings:
         self._quiet = 0
         self._back = 0
         self._spikes += self._run == 1
-        usual = self._window.median
+        usual = self._usual
         higher = self._peak[0] < value
         if higher or self.current is None:
             self._peak = (value, usual, row.step)
@@ -181,3 +189,32 @@ class LossSpike(Detector[LossSpikeThresholds]):
             Evidence(what=what, value=ratio, threshold=limit, step=step),
             Evidence(what="spikes in this episode", value=float(max(1, self._spikes))),
         )
+
+
+def without_fall(values: list[float]) -> list[float]:
+    """Values moved down along their own exponential fall to the present, where there is one.
+
+    While the loss falls quickly, the past of a window is above its present, and a spike would have
+    to reach that. Rising or not positive values are left as they are.
+    """
+    if min(values) <= 0.0:
+        return values
+    # Every second value and their Theil-Sen slope: 300 pairs of a window of 50.
+    slope = theil_sen([math.log(value) for value in values[::2]]) / 2.0
+    if not slope < 0.0:
+        return values
+    count = len(values)
+    return [value * math.exp(slope * (count - index)) for index, value in enumerate(values)]
+
+
+def log_z(value: float, past: list[float]) -> float:
+    """Robust z-score of the log-loss; of the loss itself where it is not positive."""
+    if min(past) > 0.0:
+        value = math.log(value)
+        past = [math.log(each) for each in past]
+    window = RunningMedian(len(past))
+    for each in past:
+        window.add(each)
+    # The MAD of 50 values errs by 15 %; the larger of two estimates errs downwards less often.
+    differences = [abs(after - before) for before, after in pairwise(past)]
+    return (value - window.median) / max(window.spread(), median(differences) / DIFFERENCE_MEDIAN)

@@ -8,11 +8,9 @@ import numpy as np
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
+from traintop.detectors.layers import named
 from traintop.detectors.loss_level import ABSURD
 from traintop.records import Cause, Evidence, LayerNames, LayerStats, NotJudged, Row
-
-NAMED_LAYERS = 8
-"""More names than this do not help to find the first."""
 
 TITLES = {
     "loss/train": "Training loss is not finite",
@@ -22,7 +20,7 @@ TITLES = {
 }
 
 
-class NanInfThresholds(Thresholds):
+class NanInfThresholds(Thresholds, frozen=True):
     """Thresholds of `nan_inf`."""
 
     absurd: float = ABSURD
@@ -94,24 +92,26 @@ class NanInf(Detector[NanInfThresholds]):
         counts = stats.stats.get("grad_nan")
         if counts is None or not (counts > 0).any() or stats.step == self._skipped_step:
             return ()
-        bad = [self._name(index) for index in np.flatnonzero(counts > 0)]
+        bad = named(self._names, counts > 0)
         if self.current is None:
             # While a loss scaler is at work, overflowing gradients alone are its normal search.
             if self._scaled:
                 return ()
-            self._layers = tuple(bad[:NAMED_LAYERS])
+            self._layers = bad
             return self._bad("layers", stats.step, float(np.nansum(counts)))
         if self._layers:
             return ()
-        self._layers = tuple(bad[:NAMED_LAYERS])
+        self._layers = bad
         return self.update(layers=self._layers)
 
     def not_judged(self) -> NotJudged | None:
         """A run without any loss or gradient norm."""
-        return None if self.context.loss.count or self._counts or self._last_norm else self.missing()
+        return (
+            None if self.context.loss.count or self._counts or self._last_norm else self.missing()
+        )
 
     def _skipped(self, row: Row) -> bool:
-        """Whether the loss scaler skips this step: it says so, or scales and the norm overflowed."""
+        """Whether the loss scaler skips this step: it says so, or a scale is in use."""
         flag = row.values.get("skipped_step")
         scale = row.values.get("loss_scale")
         # A constant scale of 1 is what bfloat16 logs: nothing is skipped then.
@@ -120,9 +120,6 @@ class NanInf(Detector[NanInfThresholds]):
         if skipped:
             self._skipped_step = row.step
         return skipped
-
-    def _name(self, index: int) -> str:
-        return self._names[index] if index < len(self._names) else f"layer {index}"
 
     def _bad(self, signal: str, step: int, value: float) -> Findings:
         self._clean = 0
@@ -165,12 +162,13 @@ class NanInf(Detector[NanInfThresholds]):
     def _evidence(self) -> tuple[Evidence, ...]:
         return tuple(
             Evidence(
-                what=f"records with {signal} beyond {self._absurd:.0e}, first {self._first[signal][1]:g}",
+                what=f"non-finite {signal} (or over {self._absurd:.0e}), first {first:g}; records",
                 value=float(count),
                 threshold=0.0,
-                step=self._first[signal][0],
+                step=step,
             )
             for signal, count in self._counts.items()
+            for step, first in (self._first[signal],)
         )
 
     def _causes(self, signal: str, step: int) -> tuple[Cause, ...]:
@@ -181,7 +179,9 @@ class NanInf(Detector[NanInfThresholds]):
         loss = self.context.loss
         if loss.count and signal != "loss/val":
             if loss.harmed or loss.last > 3.0 * abs(loss.start):
-                because = f"the last finite loss was {loss.last:.3g}, after a best of {loss.best:.3g}"
+                because = (
+                    f"the last finite loss was {loss.last:.3g}, after a best of {loss.best:.3g}"
+                )
                 causes.append(Cause(cause="training diverged until it overflowed", because=because))
             elif signal == "loss/train":
                 norm = f" and the gradient norm {self._last_norm:.3g}" if self._last_norm else ""

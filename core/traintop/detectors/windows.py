@@ -11,12 +11,16 @@ import math
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 MAD_TO_SIGMA = 1.4826
 """The standard deviation of normal noise, in median absolute deviations."""
 
 DIFFERENCE_TO_SIGMA = math.sqrt(math.pi) / 2
 """The standard deviation of independent normal noise, in mean absolute successive differences."""
+
+DIFFERENCE_MEDIAN = 0.954
+"""The median absolute successive difference of such noise, in its standard deviations."""
 
 
 class RunningMedian:
@@ -108,7 +112,7 @@ def rounding_step(values: Iterable[float]) -> float:
     """
     order = sorted(values)
     return min(
-        (after - before for before, after in zip(order, order[1:], strict=False) if after > before),
+        (after - before for before, after in pairwise(order) if after > before),
         default=0.0,
     )
 
@@ -142,7 +146,8 @@ def mann_kendall(values: Sequence[float]) -> float:
     for value in values:
         ties[value] = ties.get(value, 0) + 1
     variance = (
-        count * (count - 1) * (2 * count + 5) - sum(t * (t - 1) * (2 * t + 5) for t in ties.values())
+        count * (count - 1) * (2 * count + 5)
+        - sum(t * (t - 1) * (2 * t + 5) for t in ties.values())
     ) / 18
     if count < 3 or variance <= 0:
         return 0.0
@@ -186,8 +191,12 @@ class Ladder:
         self._count = 0
         self._sum = self._step = 0.0
         if len(self.means) == self.capacity:
-            self.means = [0.5 * (a + b) for a, b in zip(self.means[::2], self.means[1::2], strict=True)]
-            self.steps = [0.5 * (a + b) for a, b in zip(self.steps[::2], self.steps[1::2], strict=True)]
+            self.means = [
+                0.5 * (a + b) for a, b in zip(self.means[::2], self.means[1::2], strict=True)
+            ]
+            self.steps = [
+                0.5 * (a + b) for a, b in zip(self.steps[::2], self.steps[1::2], strict=True)
+            ]
             self.length *= 2
         return True
 

@@ -18,14 +18,14 @@ def foreach_norm(tensors: Sequence[Tensor], dtype: torch.dtype) -> Sequence[Tens
 
     `dtype` is what is summed in: float16 overflows from about 300 x 100,000 elements on.
     """
-    norms: Any = torch._foreach_norm  # pyright: ignore[reportPrivateUsage] - see the module
+    norms: Any = torch._foreach_norm  # pyright: ignore[reportPrivateUsage, reportPrivateImportUsage]
     result: Sequence[Tensor] = norms(tensors, 2, dtype=dtype)
     return result
 
 
 def at_end_of_backward(function: Callable[[], None]) -> None:
     """Call a function when the backward pass that is running has accumulated all gradients."""
-    engine: Any = torch.autograd.Variable._execution_engine  # type: ignore[attr-defined] # pyright: ignore # no stub has it
+    engine: Any = vars(torch.autograd.Variable)["_execution_engine"]
     engine.queue_callback(function)
 
 

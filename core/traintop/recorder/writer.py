@@ -89,7 +89,9 @@ class LineWriter:
             self._fd = None
 
     def _open(self) -> int:
-        self._fd = fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._fd = fd = os.open(
+            self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666
+        )
         size = os.fstat(fd).st_size
         self._torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
         return fd

@@ -10,11 +10,10 @@ STEP_KEYS = (
     "current_steps", "current_step", "train_step", "num_updates", "train_num_updates",
     "valid_num_updates", "iteration", "iter", "iterations", "it", "update", "n_updates",
     "total_timesteps", "time/total_timesteps", "timesteps", "env_steps", "training_iteration",
-    "batch",
 )  # fmt: skip
 """Names of the step counter, the better first."""
 
-PER_EPOCH_KEYS = frozenset({"iter", "iteration", "it", "batch"})
+PER_EPOCH_KEYS = frozenset({"iter", "iteration", "it"})
 """Counters that many writers start anew in each epoch."""
 
 EPOCH_KEYS = ("epoch", "_epoch", "train/epoch", "trainer/epoch", "train_epoch", "current_epoch")
@@ -120,7 +119,7 @@ def _time_unit(value: object) -> float | None:
         return 1.0 if seconds(value, 1.0) > FIRST_WALL_CLOCK else None
     if not FIRST_WALL_CLOCK < number < 1e21:
         return None
-    return next(unit for unit in (1.0, 1e-3, 1e-6, 1e-9) if number * unit < 1e12 or unit == 1e-9)
+    return next(unit for unit in (1.0, 1e-3, 1e-6, 1e-9) if number * unit < 1e11 or unit == 1e-9)
 
 
 def _counts(value: object) -> bool:

@@ -1,8 +1,8 @@
 """Reading a file that somebody else is writing, a burst of whole lines at a time.
 
-Nothing here waits: `read` takes what is there and returns. What a file *is* is its device and inode,
-because names move: a rotated file is read to its end before the new one of that name is begun, a
-replaced, truncated or rewritten one is read anew from its start and says so.
+Nothing here waits: `read` takes what is there and returns. A file is known by its device and
+inode, because names move: a rotated file is read to its end before the new one of that name is
+begun; a replaced, truncated or rewritten one is read anew from its start, and says so.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Chunk(NamedTuple):
     data: bytes
     """Whole lines; only the chunk of `finish` may lack the last line feed."""
     reset: bool = False
-    """What was read before is no longer in the file and is to be forgotten; `data` is its new start."""
+    """What was read before is gone from the file and to be forgotten; `data` is its new start."""
 
 
 class Tail(Protocol):
@@ -94,7 +94,9 @@ class FileTail:
         self._head = b""
         self._anchor = b""
         self._size = 0  # of the file that is open, or of the one that will be
-        self._next_size = 0  # of a file that has taken the name while the old one is still being read
+        self._next_size = (
+            0  # of a file that has taken the name while the old one is still being read
+        )
         status = self._look()
         if status is not None:
             self._size = status.st_size
@@ -168,8 +170,8 @@ class FileTail:
             if not self._remote:
                 status = self.path.stat()
             else:
-                # Network file systems answer `stat` from a cache for up to a minute; opening asks the
-                # server again (close-to-open consistency, nfs(5)).
+                # Network file systems answer `stat` from a cache for up to a minute; opening asks
+                # the server again (close-to-open consistency, nfs(5)).
                 fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
                 try:
                     status = os.fstat(fd)

@@ -6,6 +6,7 @@ import numpy as np
 
 from traintop.records import Floats, LayerNames, LayerStats
 from traintop.store.growing import Growing
+from traintop.store.series import Reduced, reduce_values
 
 
 class LayerTable:
@@ -14,6 +15,7 @@ class LayerTable:
     def __init__(self, names: LayerNames) -> None:
         self.names = names
         self._step = Growing()
+        self._train_mode: list[bool | None] = []
         self._stats: dict[str, Growing] = {}
 
     def __len__(self) -> int:
@@ -44,6 +46,7 @@ class LayerTable:
                 self._stats[stat] = Growing()
                 self._stats[stat].extend(np.full(size * width, np.nan))
             self._stats[stat].extend(values)
+        self._train_mode.append(record.train_mode)
         self._step.extend([record.step])
         for stat, column in self._stats.items():
             missing = (size + 1) * len(self.layer_names(stat)) - len(column)
@@ -54,6 +57,7 @@ class LayerTable:
         """Forget the records from `step` on."""
         row = int(np.searchsorted(self.step, step))
         self._step.truncate(row)
+        del self._train_mode[row:]
         for stat, column in self._stats.items():
             column.truncate(row * len(self.layer_names(stat)))
 
@@ -68,8 +72,26 @@ class LayerTable:
     def record(self, row: int) -> LayerStats:
         """Return one record as it was read."""
         return LayerStats(
-            step=int(self.step[row]), stats={stat: self.matrix(stat)[row] for stat in self._stats}
+            step=int(self.step[row]),
+            train_mode=self._train_mode[row],
+            stats={stat: self.matrix(stat)[row] for stat in self._stats},
         )
+
+    def reduce_layer(self, stat: str, layer: str, step_edges: Floats) -> Reduced | None:
+        """Reduce a statistic of one layer to columns of steps; None where it has none."""
+        names = self.layer_names(stat)
+        if layer not in names or stat not in self._stats:
+            return None
+        values = self.matrix(stat)[:, names.index(layer)]
+        return reduce_values(values, np.searchsorted(self.step[: len(values)], step_edges))
+
+    def value_at(self, stat: str, layer: str, step: float) -> tuple[float, float] | None:
+        """Return (step, value) of the last record at or before a step."""
+        names = self.layer_names(stat)
+        row = int(np.searchsorted(self.step, step, side="right")) - 1
+        if row < 0 or layer not in names or stat not in self._stats:
+            return None
+        return float(self.step[row]), float(self.matrix(stat)[row, names.index(layer)])
 
     def reduce(self, stat: str, step_edges: Floats) -> Floats:
         """Reduce a statistic to columns of steps by its maximum, so that no extreme is lost.

@@ -142,6 +142,18 @@ class Series:
         )
 
 
+def reduce_values(values: Floats, bounds: NDArray[np.int64]) -> Reduced:
+    """Reduce plain values to columns.
+
+    Args:
+        values: Shape (n,).
+        bounds: Shape (columns + 1,), rising: where each column begins.
+    """
+    result = _Columns(len(bounds) - 1)
+    result.merge(bounds - bounds[0], _slice_values(values, bounds))
+    return result.finish()
+
+
 def _slice_values(values: Floats, bounds: NDArray[np.int64]) -> Blocks:
     return of_values(values[int(bounds[0]) : int(bounds[-1])])
 

@@ -74,11 +74,18 @@ def draw_base(
             canvas.put(x + cell, y, glyphs.of_mark(mark), canvas.style(mark_style(mark)))
 
 
-def draw_labels(canvas: Canvas, x: int, y: int, ticks: Sequence[Tick]) -> None:
-    """Write the labels of the horizontal axis, each under its tick, leaving out what would touch."""
+def draw_labels(canvas: Canvas, x: int, y: int, ticks: Sequence[Tick], free: int = 0) -> None:
+    """Write the labels of the horizontal axis, each under its tick, leaving out what would touch.
+
+    Args:
+        canvas: The whole chart, without its title.
+        x: First cell of the plot.
+        y: Row of the labels.
+        ticks: `at` in pixel columns.
+        free: First cell of the plot that may be written on.
+    """
     style = canvas.style("label")
     width = canvas.codes.shape[1] - x
-    free = 0
     for tick in ticks:
         cell = cell_of(tick.at, width)
         length = cell_width(clean(tick.label))

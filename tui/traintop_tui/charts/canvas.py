@@ -47,9 +47,11 @@ class Canvas:
 
     def write(self, x: int, y: int, text: str, style: int) -> None:
         """Write text that is known to fit; a character of another width than one becomes `?`."""
-        plain = "".join(char if cell_width(char) == 1 else "?" for char in clean(text))
-        for offset, char in enumerate(plain):
-            self.put(x + offset, y, char, style)
+        if not text.isascii():
+            text = "".join(char if cell_width(char) == 1 else "?" for char in clean(text))
+        for offset, char in enumerate(text):
+            self.codes[y, x + offset] = ord(char)
+        self.styles[y, x : x + len(text)] = style
 
     def rows(self) -> Rows:
         """Return what was written."""

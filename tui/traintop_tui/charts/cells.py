@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -24,6 +24,7 @@ StyleIds = NDArray[np.int16]
 
 BLANK = ord(" ")
 ELLIPSIS = "…"
+ASCII_ELLIPSIS = "~"
 
 _UNSETTLED = re.compile(
     "[\u1160-\u11ff\u2630-\u2637\u268a-\u268f\u3164\u4dc0-\u4dff\ud7b0-\ud7ff\uffa0"
@@ -37,8 +38,8 @@ loose Hangul letters, Yijing symbols, skin tones."""
 def clean(text: str) -> str:
     """Return text that takes the same number of cells everywhere.
 
-    Control characters and those of unsettled width become `?`; what takes no cell of its own (combining marks that have
-    no composed form, joiners) is dropped, because terminals disagree on it.
+    Control characters and those of unsettled width become `?`; what takes no cell of its own
+    (combining marks that have no composed form, joiners) is dropped: terminals disagree on it.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -69,42 +70,38 @@ def cut(text: str, width: int) -> str:
     return text
 
 
-def fit(text: str, width: int, *, right: bool = False) -> str:
+def fit(text: str, width: int, *, right: bool = False, ascii_only: bool = False) -> str:
     """Return text cut with an ellipsis, or padded, to exactly `width` cells."""
     text = clean(text)
+    if ascii_only:
+        text = text.encode("ascii", "replace").decode()
     if cell_width(text) > width:
-        text = cut(text, width - 1) + ELLIPSIS if width > 0 else ""
+        text = cut(text, width - 1) + (ASCII_ELLIPSIS if ascii_only else ELLIPSIS)
+        text = text if width > 0 else ""
     padding = " " * (width - cell_width(text))
     return padding + text if right else text + padding
 
 
-def fit_middle(text: str, width: int, ellipsis: str = ELLIPSIS) -> str:
-    """Return text of exactly `width` cells, shortened in the middle.
-
-    Names of layers differ at their ends (`blocks.0.attn.weight`, `blocks.11.attn.weight`).
-    """
+def fit_middle(text: str, width: int, *, ascii_only: bool = False) -> str:
+    """Return text of exactly `width` cells, shortened in the middle."""
     text = clean(text)
-    if cell_width(text) <= width:
-        return fit(text, width)
-    if width < 2:
-        return cut(text, width).ljust(max(width, 0))
-    tail = cut(text[::-1], (width - 1) // 2)[::-1]
-    head = cut(text, width - 1 - cell_width(tail))
-    return fit(head + ellipsis + tail, width)
+    if cell_width(text) > width > 2:
+        tail = cut(text[::-1], (width - 1) // 2)[::-1]
+        head = cut(text, width - 1 - cell_width(tail))
+        text = head + (ASCII_ELLIPSIS if ascii_only else ELLIPSIS) + tail
+    return fit(text, width, ascii_only=ascii_only)
 
 
-def fit_runs(runs: Iterable[Run], width: int, *, filler: str = "background") -> Row:
-    """Return runs cut, or filled up with blanks, to exactly `width` cells."""
+def fit_runs(
+    runs: Iterable[Run], width: int, *, filler: str = "background", ascii_only: bool = False
+) -> Row:
+    """Return runs cut, or filled up with blanks of style `filler`, to exactly `width` cells."""
     row: list[Run] = []
     left = max(width, 0)
     for text, style in runs:
-        text = clean(text)
-        needed = cell_width(text)
-        if needed > left:
-            text = cut(text, left - 1) + ELLIPSIS if left else ""
-            needed = cell_width(text)
-        if text:
-            row.append((text, style))
+        needed = min(cell_width(clean(text)), left)
+        if needed:
+            row.append((fit(text, needed, ascii_only=ascii_only), style))
             left -= needed
     if left:
         row.append((" " * left, filler))
@@ -121,9 +118,7 @@ def row_width(row: Row) -> int:
     return sum(cell_width(text) for text, _ in row)
 
 
-def to_rows(
-    codes: Codes, styles: StyleIds, names: Sequence[str], spreading: int | None = None
-) -> Rows:
+def to_rows(codes: Codes, styles: StyleIds, names: list[str], spreading: int | None = None) -> Rows:
     """Turn a grid of code points into rows of runs.
 
     Args:
@@ -133,9 +128,8 @@ def to_rows(
         spreading: Styles from this index on colour nothing but the glyph, so blanks to the right of
             such a cell join its run: fewer runs are drawn faster and are fewer bytes over SSH.
     """
-    height, width = codes.shape
-    if not width:
-        return ((),) * height
+    if not codes.shape[1]:
+        return ((),) * len(codes)
     if spreading is not None:
         styles = _spread(codes, styles, spreading)
     begins = np.empty(codes.shape, dtype=np.bool_)
@@ -143,21 +137,19 @@ def to_rows(
     np.not_equal(styles[:, 1:], styles[:, :-1], out=begins[:, 1:])
     starts = np.flatnonzero(begins)
     text = codes.astype("<u4", copy=False).tobytes().decode("utf-32-le")
-    firsts = starts.tolist()
-    ids = styles.ravel()[starts].tolist()
-    runs = [
+    firsts: list[int] = starts.tolist()
+    ids: list[int] = styles.ravel()[starts].tolist()
+    runs: list[Run] = [
         (text[first:last], names[style])
         for first, last, style in zip(firsts, [*firsts[1:], len(text)], ids, strict=True)
     ]
-    ends = np.cumsum(begins.sum(axis=1)).tolist()
-    return tuple(
-        tuple(runs[first:last]) for first, last in zip([0, *ends[:-1]], ends, strict=True)
-    )
+    ends: list[int] = np.cumsum(begins.sum(axis=1)).tolist()
+    return tuple(tuple(runs[first:last]) for first, last in zip([0, *ends[:-1]], ends, strict=True))
 
 
 def _spread(codes: Codes, styles: StyleIds, spreading: int) -> StyleIds:
     blank = codes == BLANK
-    index = np.where(blank, 0, np.arange(codes.shape[1]))
+    index: NDArray[np.int64] = np.where(blank, 0, np.arange(codes.shape[1], dtype=np.int64))
     np.maximum.accumulate(index, axis=1, out=index)
     nearest = np.take_along_axis(styles, index, axis=1)
     nearest[nearest < spreading] = 0

@@ -189,7 +189,7 @@ class Glyphs(NamedTuple):
 
 
 UNICODE = Glyphs(*"•▲▼✖│·╌│┤└─┬┴━▵△▲◆★┊")
-ASCII = Glyphs(*"o^vx|.-|++-++=iw!c*:")
+ASCII = Glyphs(*"o^vx|.=|++-++=iw!c*:")
 
 
 def mark_style(mark: Mark) -> str:

@@ -57,8 +57,7 @@ def draw(plot: Plot, layout: Layout) -> Frame:
     title: Rows = ()
     if layout.plot_y:
         badges = _badges(painter.glyphs, above, below, nonfinite)
-        room = layout.width - row_width(badges)
-        title = (fit_runs([*fit_runs(plot.title, max(room, 0)), *badges], layout.width),)
+        title = (_title(plot, badges, layout.width),)
     return Frame(title + body, layout, nonfinite, above, below)
 
 
@@ -76,7 +75,7 @@ class _Painter:
         self.lo, self.hi, self.broken = _stack(plot, layout.columns)
         with np.errstate(invalid="ignore"):
             self.above, self.below = self.hi > 1, self.lo < 0
-        # NaN marks have a row of their own, so that they hide no extreme, where there is one to spare.
+        # NaN marks have a row of their own where there is one to spare, and so hide no extreme.
         self.lane = int(bool(self.broken.any()) and layout.plot_height >= 3)
         self.height = layout.plot_height - self.lane
 
@@ -103,15 +102,14 @@ class _Painter:
             draw_side(canvas, 0, layout.plot_height, labels, self.glyphs)
         y = layout.plot_height
         if layout.axis:
-            draw_base(
-                canvas, layout.plot_x, y, plot.x_ticks, plot.marks, plot.cursor, self.glyphs
-            )
+            draw_base(canvas, layout.plot_x, y, plot.x_ticks, plot.marks, plot.cursor, self.glyphs)
             y += 1
+        offset = ticks.offset if layout.plot_x and layout.axis else ""
         if layout.x_labels:
-            draw_labels(canvas, layout.plot_x, y, plot.x_ticks)
-        if ticks.offset and layout.plot_x and layout.axis:
-            row = y if layout.x_labels else y - 1
-            canvas.write(0, row, ticks.offset[: layout.plot_x], canvas.style("label"))
+            free = max(len(offset) + 1 - layout.plot_x, 0)
+            draw_labels(canvas, layout.plot_x, y, plot.x_ticks, free)
+        if offset:
+            canvas.write(0, y if layout.x_labels else y - 1, offset, canvas.style("label"))
 
     def _row_of(self, value: float) -> int | None:
         """Return the row of the canvas at which a value is drawn; None outside the scale."""
@@ -177,7 +175,7 @@ class _Painter:
         self.canvas.styles[: self.layout.plot_height, self.layout.plot_x + cell] = style
 
     def _nonfinite(self) -> None:
-        columns = self.broken.any(axis=0)
+        columns: Mask = np.logical_or.reduce(self.broken, axis=0)
         if columns.any():
             style = self.canvas.style("nonfinite")
             cells = self.layout.plot_x + np.flatnonzero(columns[0::2] | columns[1::2])
@@ -185,8 +183,15 @@ class _Painter:
             self.canvas.styles[0, cells] = style
 
 
+def _title(plot: Plot, badges: Row, width: int) -> Row:
+    ascii_only = not plot.braille
+    room = max(width - row_width(badges), 0)
+    title = fit_runs(plot.title, room, ascii_only=ascii_only)
+    return fit_runs([*title, *badges], width, ascii_only=ascii_only)
+
+
 def _stack(plot: Plot, columns: int) -> tuple[Floats, Floats, Mask]:
-    """Return the curves as positions on the scale, shape (curves, columns), and where they break."""
+    """Return the curves as positions on the scale, and where they break: (curves, columns)."""
     shape = (len(plot.curves), columns)
     values = np.empty((2, *shape))
     broken = np.zeros(shape, dtype=np.bool_)

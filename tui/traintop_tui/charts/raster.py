@@ -15,6 +15,7 @@ from traintop.records import Floats
 
 Mask = NDArray[np.bool_]
 Dots = NDArray[np.uint8]
+Columns = NDArray[np.int64]
 
 BRAILLE_DOTS = 4
 ASCII_DOTS = 3
@@ -39,8 +40,8 @@ class Extents(NamedTuple):
 def extents(lo: Floats, hi: Floats, broken: Mask, rows: int) -> Extents:
     """Join the columns of curves into continuous lines.
 
-    Empty columns between two others are bridged by a straight line, as the values of a sparse series
-    are; where a value was not finite the line breaks.
+    Empty columns between two others are bridged by a straight line, as the values of a sparse
+    series are; where a value was not finite the line breaks.
 
     Args:
         lo: Shape (curves, columns): least value, 0 at the bottom of the chart and 1 at its top, NaN
@@ -74,9 +75,9 @@ def _pixel_row(units: Floats, rows: int) -> NDArray[np.int16]:
 
 def _bridged(lo: Floats, hi: Floats, known: Mask, broken: Mask) -> tuple[Floats, Floats, Mask]:
     columns = lo.shape[1]
-    index = np.arange(columns)
-    before = np.maximum.accumulate(np.where(known, index, -1), axis=1)
-    after = np.where(known, index, columns)[:, ::-1]
+    index: Columns = np.arange(columns, dtype=np.int64)
+    before: Columns = np.maximum.accumulate(np.where(known, index, -1), axis=1)
+    after: Columns = np.where(known, index, columns)[:, ::-1]
     after = np.minimum.accumulate(after, axis=1)[:, ::-1]
     inside = (before >= 0) & (after < columns)
     left, right = np.maximum(before, 0), np.minimum(after, columns - 1)
@@ -85,8 +86,8 @@ def _bridged(lo: Floats, hi: Floats, known: Mask, broken: Mask) -> tuple[Floats,
     bridge = inside & whole & ~known
     middle = (lo + hi) / 2
     start, end = np.take_along_axis(middle, left, 1), np.take_along_axis(middle, right, 1)
-    share = (index - left) / np.maximum(right - left, 1)
-    line = start + (end - start) * share
+    share: Floats = (index - left) / np.maximum(right - left, 1)
+    line: Floats = start + (end - start) * share
     return np.where(bridge, line, lo), np.where(bridge, line, hi), known | bridge
 
 

@@ -112,7 +112,11 @@ def choose_limits(
         log: Whether the scale is logarithmic.
         previous: The limits of the frame before.
     """
-    if previous is not None and previous.log == log and previous.low <= low <= high <= previous.high:
+    if (
+        previous is not None
+        and previous.log == log
+        and previous.low <= low <= high <= previous.high
+    ):
         first, last = previous.unit(np.array([low, high]))
         if last - first >= MIN_USED:
             return previous
@@ -183,7 +187,7 @@ def power10(exponent: float) -> float:
     """Return a power of ten, the nearest positive finite number where there is none."""
     if exponent > 308:
         return LARGEST
-    return max(10.0**exponent, SMALLEST)
+    return max(float(10.0**exponent), SMALLEST)
 
 
 def _finite(value: float) -> float:

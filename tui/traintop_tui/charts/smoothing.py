@@ -1,8 +1,8 @@
 """Exponential smoothing of a drawn curve.
 
-The formula is that of TensorBoard's scalar charts: an exponential moving average that starts at zero,
-divided by the sum of its weights (the same correction as Adam's), so that the first values are not
-pulled to zero. Non-finite values are passed over and keep their place.
+The formula is that of TensorBoard's scalar charts: an exponential moving average that starts at
+zero, divided by the sum of its weights (the same correction as Adam's), so that the first values
+are not pulled to zero. Non-finite values are passed over and keep their place.
 """
 
 from __future__ import annotations

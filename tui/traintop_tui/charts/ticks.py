@@ -25,7 +25,8 @@ class Ticks(NamedTuple):
 
     ticks: tuple[Tick, ...]
     offset: str = ""
-    """What is to be added to every label, e.g. `+1000000`; empty as a rule."""
+    """What is to be added to every label, e.g. `+1000000`; empty as a rule, else at most twice as
+    wide as a label."""
 
 
 @lru_cache(maxsize=256)
@@ -46,13 +47,29 @@ def value_ticks(limits: Limits, count: int, width: int = LABEL_WIDTH) -> Ticks:
     return _linear_ticks(limits, count, width)
 
 
+def edge_labels(edges: Sequence[float], width: int) -> list[str]:
+    """Write the edges of bins, with as many digits as tell them apart, in `width` cells each."""
+    for digits in range(2, 8):
+        labels = [_rounded(edge, digits) for edge in edges]
+        if len(set(labels)) == len(set(edges)) and max(map(len, labels)) <= width:
+            return labels
+    return [_exactest(edge, width) for edge in edges]
+
+
+def _rounded(value: float, digits: int) -> str:
+    plain = f"{value:.{digits}g}"
+    return plain if "e" not in plain else _scientific(value, digits - 1)
+
+
 def _log_ticks(limits: Limits, count: int) -> tuple[Tick, ...]:
     first = math.ceil(math.log10(limits.low) - 1e-9)
     last = math.floor(math.log10(limits.high) + 1e-9)
     every = max(math.ceil((last - first + 1) / count), 1)
     # Multiples of `every`, so that the labels stay where they are when the limits move.
     values = [power10(k) for k in range(-(-first // every) * every, last + 1, every)]
-    if len(values) < 2:
+    if len(values) < 2 and first < last:
+        values = [power10(first), power10(last)]
+    elif len(values) < 2:
         whole = math.floor(math.log10(limits.low))
         values = [m * power10(k) for k in range(whole, last + 1) for m in (1.0, 2.0, 5.0)]
     inside = [v for v in values if limits.low * (1 - 1e-9) <= v <= limits.high * (1 + 1e-9)]
@@ -65,11 +82,11 @@ def _linear_ticks(limits: Limits, count: int, width: int) -> Ticks:
     low, high = limits.low, limits.high
     if not is_ordinary(low, high):
         return _end_ticks(low, high, count, width)
-    step, decimals = nice_step(high - low, max(count - 1, 1))
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    values = [k * step for k in range(first, last + 1)]
-    if not values:
-        return Ticks(())
+    parts = max(count - 1, 1)
+    step, decimals, values = _multiples(low, high, parts)
+    if len(values) < min(count, 2):
+        # One label says where the axis is, and only two say what it measures.
+        step, decimals, values = _multiples(low, high, 2 * parts)
     labels = _labels(values, step, decimals, width)
     if labels is not None:
         return Ticks(_zip(values, labels))
@@ -80,6 +97,12 @@ def _linear_ticks(limits: Limits, count: int, width: int) -> Ticks:
         if labels is not None:
             return Ticks(_zip(values, labels), offset)
     return _end_ticks(low, high, count, width)
+
+
+def _multiples(low: float, high: float, parts: float) -> tuple[float, int, list[float]]:
+    step, decimals = nice_step(high - low, parts)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return step, decimals, [k * step for k in range(first, last + 1)]
 
 
 def _end_ticks(low: float, high: float, count: int, width: int) -> Ticks:
@@ -99,10 +122,7 @@ def _unit_above(size: float) -> float:
 def _offset(base: float, width: int) -> str | None:
     text = f"{base:.0f}" if base == int(base) else repr(base)
     text = text if text.startswith("-") else f"+{text}"
-    if len(text) <= width + 1:
-        return text
-    short = _scientific(base, 6)
-    return None if float(short) != base or len(short) > width else f"+{short}".replace("+-", "-")
+    return text if len(text) <= 2 * width else None
 
 
 def _labels(
@@ -161,7 +181,7 @@ def _exactest(value: float, width: int) -> str:
         return "0"
     for digits in range(16, -1, -1):
         plain = f"{value:.{digits + 1}g}"
-        for text in (plain, _scientific(value, digits)):
-            if len(text) <= width:
+        for text in (_scientific(value, digits), plain):
+            if len(text) <= width and (text == plain or "e" in plain):
                 return text
     return _scientific(value, 0)

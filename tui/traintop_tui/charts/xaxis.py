@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
 
@@ -86,7 +86,10 @@ def x_ticks(
     count = max(int(cells / 8), 1)
     while True:
         values, step, decimals = _values(first + utc_offset, last + utc_offset, count, kind)
-        labels = [_label(value, step, decimals, kind) for value in values]
+        if kind in ("step", "tokens"):
+            labels = _counts(values, step) if values else []
+        else:
+            labels = [_label(value, step, decimals, kind) for value in values]
         needed = max(map(len, labels), default=0) + 2
         if count == 1 or needed <= step * scale / 2:
             return tuple(
@@ -117,18 +120,22 @@ def _label(value: float, step: float, decimals: int, kind: XKind) -> str:
         return f"{value:.{decimals}f}"
     if kind == "clock":
         return _clock(value, step)
-    if kind == "time":
-        return _elapsed(value, step, decimals)
+    return _elapsed(value, step, decimals)
+
+
+def _counts(values: list[float], step: float) -> list[str]:
+    """Write steps or tokens, all in one unit: the largest in which they have few decimals."""
+    largest = max(abs(value) for value in values)
     for unit, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= max(unit, 10_000) and value * 100 % unit == 0:
-            return f"{value / unit:g}{suffix}"
-    return f"{value:.0f}"
+        if largest >= max(unit, 10_000) and step * 100 % unit == 0:
+            return [f"{value / unit:.7g}{suffix}" if value else "0" for value in values]
+    return [f"{value:.0f}" for value in values]
 
 
 def _elapsed(seconds: float, step: float, decimals: int) -> str:
     """Write seconds since the start as exactly as the step needs: `30s`, `5m`, `1h05`, `2d`."""
     if step < 1:
-        return f"{seconds:.{decimals}f}s"
+        return f"{seconds:.{decimals}f}s" if seconds else "0"
     minutes, rest = divmod(round(abs(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
@@ -145,7 +152,7 @@ def _elapsed(seconds: float, step: float, decimals: int) -> str:
 
 def _clock(seconds: float, step: float) -> str:
     try:
-        moment = datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=seconds)
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)
     except OverflowError:
         return f"{seconds:.0f}"
     if step >= _DAY:

@@ -1,0 +1,163 @@
+"""The engine: feeds records to all detectors and keeps what they found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from traintop.detectors.base import Detector
+from traintop.detectors.context import Context
+from traintop.detectors.registry import DETECTORS, resolve_thresholds
+from traintop.records import (
+    DetectorFailure,
+    Event,
+    Finding,
+    LayerNames,
+    LayerStats,
+    NotJudged,
+    Row,
+    RunInfo,
+)
+
+Feed = Callable[[Any], Sequence[Finding] | None]
+FEEDS = ("on_train", "on_eval", "on_layer_names", "on_layers", "on_event")
+
+
+class Engine:
+    """All detectors of one run. Several runs have several engines.
+
+    Records are fed one by one in the order of their steps; how they were cut into bursts on the
+    way here makes no difference. Nothing is raised into the caller by a detector: one that fails
+    is reported in `failures` and switched off, the others go on.
+
+    Args:
+        info: `run.json`, as far as it is known yet; see `retarget`.
+        thresholds: Settings `detectors.<id>.<field>` that differ from the defaults.
+        detectors: The detectors to use, all of them by default.
+
+    Raises:
+        SettingsError: A threshold that does not exist.
+    """
+
+    def __init__(
+        self,
+        info: RunInfo | None = None,
+        thresholds: Mapping[str, Mapping[str, float]] | None = None,
+        detectors: Sequence[type[Detector[Any]]] = DETECTORS,
+    ) -> None:
+        self.context = Context(info)
+        self.failures: list[DetectorFailure] = []
+        limits = resolve_thresholds(thresholds)
+        self._detectors = [
+            kind(self.context, limits[kind.id] if kind.id in limits else kind.thresholds_type())
+            for kind in detectors
+        ]
+        self._found: dict[tuple[str, int], Finding] = {}
+        self._off: set[str] = set()
+        self._feeds: dict[str, list[Feed]] = {}
+        self._bind()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The latest state of each finding, in the order in which they were raised."""
+        return tuple(self._found.values())
+
+    def not_judged(self) -> tuple[NotJudged, ...]:
+        """What could not be judged so far, and which signal was missing."""
+        found: list[NotJudged] = []
+        for detector in self._detectors:
+            if detector.id in self._off:
+                continue
+            if self._silent(detector):
+                task = self.context.info.task
+                needs = f"a loss whose level means something, which that of task {task!r} does not"
+                found.append(NotJudged(id=detector.id, needs=needs))
+                continue
+            try:
+                missing = detector.not_judged()
+            except Exception as error:  # noqa: BLE001 - a faulty detector must not stop the others
+                self._fail(detector, error)
+                continue
+            if missing is not None:
+                found.append(missing)
+        return tuple(found)
+
+    def retarget(self, info: RunInfo) -> list[Finding]:
+        """Take `run.json`, which may come after the first records.
+
+        Returns:
+            Findings that the task makes void: they end here.
+        """
+        self.context.retarget(info)
+        self._bind()
+        ended: list[Finding] = []
+        for detector in self._detectors:
+            if self._silent(detector) and detector.current is not None:
+                ended.extend(detector.resolve(self.context.last_step))
+        return self._keep(ended)
+
+    def feed_train(self, row: Row) -> list[Finding]:
+        """Take a training record; return the findings that it opened, changed or ended."""
+        self.context.observe(row)
+        return self._run("on_train", row)
+
+    def feed_eval(self, row: Row) -> list[Finding]:
+        """Take an evaluation."""
+        self.context.saw_step(row.step)
+        return self._run("on_eval", row)
+
+    def feed_layer_names(self, names: LayerNames) -> None:
+        """Take the names of the layers, before their first statistics."""
+        self._run("on_layer_names", names)
+
+    def feed_layers(self, stats: LayerStats) -> list[Finding]:
+        """Take per-layer statistics."""
+        self.context.saw_step(stats.step)
+        return self._run("on_layers", stats)
+
+    def feed_event(self, event: Event) -> list[Finding]:
+        """Take an event."""
+        self.context.observe_event(event)
+        return self._run("on_event", event)
+
+    def _run(self, name: str, record: Any) -> list[Finding]:
+        news: list[Finding] = []
+        # `_fail` replaces the lists, so this one is safe to walk.
+        for feed in self._feeds[name]:
+            try:
+                found = feed(record)
+            except Exception as error:  # noqa: BLE001 - a faulty detector must not stop the others
+                self._fail(feed.__self__, error)  # type: ignore[attr-defined] # all are bound methods
+                continue
+            if found:
+                news.extend(found)
+        return self._keep(news) if news else news
+
+    def _keep(self, news: list[Finding]) -> list[Finding]:
+        for finding in news:
+            self._found[finding.key] = finding
+        return news
+
+    def _bind(self) -> None:
+        """Look up the feeds that detectors override, once: one that has none costs nothing."""
+        on = [
+            each for each in self._detectors if each.id not in self._off and not self._silent(each)
+        ]
+        self._feeds = {
+            name: [
+                getattr(detector, name)
+                for detector in on
+                if getattr(type(detector), name) is not getattr(Detector, name)
+            ]
+            for name in FEEDS
+        }
+
+    def _silent(self, detector: Detector[Any]) -> bool:
+        return detector.reads_loss_level and self.context.task_without_loss_level
+
+    def _fail(self, detector: Detector[Any], error: Exception) -> None:
+        self._off.add(detector.id)
+        self.failures.append(
+            DetectorFailure(id=detector.id, error=f"{type(error).__name__}: {error}")
+        )
+        self._bind()

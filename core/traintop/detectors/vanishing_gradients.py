@@ -1,0 +1,187 @@
+"""Vanishing gradients: the first layers get next to nothing of what the last ones get."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import numpy as np
+
+from traintop.detectors.base import Detector, Findings, Thresholds
+from traintop.detectors.context import Context
+from traintop.detectors.layers import AT_MOST, named
+from traintop.detectors.windows import median
+from traintop.records import Cause, Evidence, Floats, LayerNames, LayerStats, NotJudged, Severity
+
+NOT_IN_DEPTH = ("bias", "norm", "bn", "ln_", "emb", "wte", "wpe")
+"""Parts of names whose gradients differ from the weights' around them by what they are: few
+elements, or rows that a batch does not touch."""
+
+
+class VanishingGradientsThresholds(Thresholds, frozen=True):
+    """Thresholds of `vanishing_gradients`.
+
+    SageMaker's and DeepDiagnosis' absolute limit (mean |g| < 1e-7) depends on reduction, loss scale
+    and width, and every layer passes it near an optimum; the profile over depth transfers.
+    """
+
+    depth_ratio: float = 1e-3
+    """RMS gradient of the first quarter of the layers over the last (AutoTrainer's 1e-3, there of
+    norms; per element here, so that widths do not matter)."""
+    own_ratio: float = 1e-4
+    """The same ratio over its own at the start: a fall by four decades, wherever it began."""
+    records: float = 3
+    """Layer records in a row."""
+    not_learning: float = 0.93
+    """Share of the starting loss that the level must still be at: the consequence (a prototype's
+    value). Without it this is advice."""
+    after: float = 0.12
+    """Share of the planned steps before that can be said ..."""
+    after_records: float = 50
+    """... and where no plan is known, training records."""
+    dead_share: float = 0.6
+    """Share of dead units in some ReLU layer from which on they are the fault, and this only their
+    symptom."""
+    recovered: float = 3.0
+    """Multiple of the limit at which the episode is over."""
+
+
+class VanishingGradients(Detector[VanishingGradientsThresholds]):
+    """Judged by depth and by the own past; frozen and unused layers (exactly 0) do not count."""
+
+    id = "vanishing_gradients"
+    title = "Gradients vanish in the first layers"
+    needs = "per-layer gradient norms of at least 3 weight layers"
+    thresholds_type: ClassVar[type[Thresholds]] = VanishingGradientsThresholds
+
+    def __init__(self, context: Context, thresholds: VanishingGradientsThresholds) -> None:
+        super().__init__(context, thresholds)
+        self._names: tuple[str, ...] = ()
+        self._scale: Floats | None = None
+        self._chosen: Floats | None = None
+        self._start_ratio = math.nan
+        self._low = 0
+        self._onset = 0
+        self._judged = False
+
+    def on_layer_names(self, names: LayerNames) -> None:
+        """Choose the weight layers, in the order of depth."""
+        self._names = names.names
+        count = len(names.names)
+        numel = np.array(
+            names.numel if len(names.numel) == count else [1] * count, dtype=np.float64
+        )
+        self._scale = 1.0 / np.sqrt(np.maximum(numel, 1.0))
+        trains = names.requires_grad if len(names.requires_grad) == count else (True,) * count
+        self._chosen = np.array(
+            [
+                float(trainable and not any(part in name.lower() for part in NOT_IN_DEPTH))
+                for name, trainable in zip(names.names, trains, strict=True)
+            ]
+        )
+        self._start_ratio = math.nan
+
+    def on_layers(self, stats: LayerStats) -> Findings:
+        """Compare the first with the last layers."""
+        norms = stats.stats.get("grad_norm")
+        if norms is None or self._scale is None or self._chosen is None:
+            return ()
+        if norms.shape != self._scale.shape:
+            return ()
+        usable = np.isfinite(norms) & (norms > 0) & (self._chosen > 0)
+        rms = (norms * self._scale)[usable]
+        if len(rms) < 3:
+            return ()
+        self._judged = True
+        quarter = max(1, len(rms) // 4)
+        front = median(rms[:quarter].tolist())
+        back = median(rms[-quarter:].tolist())
+        ratio = front / back
+        limit = self.thresholds.depth_ratio
+        if self._start_ratio == self._start_ratio:
+            limit = max(limit, self.thresholds.own_ratio * self._start_ratio)
+        else:
+            self._start_ratio = ratio
+        if ratio > limit:
+            self._low = 0
+            if self.current is not None and ratio > self.thresholds.recovered * limit:
+                return self.resolve(stats.step)
+            return ()
+        if not self._low:
+            self._onset = stats.step
+        self._low += 1
+        if self._low < self.thresholds.records:
+            return ()
+        dead = stats.stats.get("act_dead_frac")
+        # Without a fault of its own this stays advice: `dead_units` names the cause.
+        symptom = dead is not None and bool((dead > self.thresholds.dead_share).any())
+        layers = named(self._names, usable, min(quarter, AT_MOST))
+        return self._vanished(stats.step, ratio, limit, front, layers, symptom=symptom)
+
+    def not_judged(self) -> NotJudged | None:
+        """A run without per-layer gradient norms, or of fewer than 3 layers."""
+        return None if self._judged else self.missing()
+
+    def _vanished(
+        self,
+        step: int,
+        ratio: float,
+        limit: float,
+        front: float,
+        layers: tuple[str, ...],
+        *,
+        symptom: bool,
+    ) -> Findings:
+        consequence = () if symptom else self._consequence()
+        severity: Severity = "warning" if consequence else "info"
+        if self.current is not None:
+            if self.current.severity == "info" and severity != "info":
+                evidence = (*self.current.evidence[:2], *consequence)
+                return self.update(severity=severity, evidence=evidence, causes=self._causes(ratio))
+            return ()
+        return self.open(
+            severity,
+            self._onset,
+            (
+                Evidence(
+                    what="RMS gradient of the first layers over that of the last",
+                    value=ratio,
+                    threshold=limit,
+                    step=step,
+                ),
+                Evidence(what="RMS gradient of the first layers", value=front, step=step),
+                *consequence,
+            ),
+            series=("grad_norm",),
+            layers=layers,
+            causes=self._causes(ratio),
+            next=(
+                self.next_test("Gradient flow through the layers", "gradient_flow", step),
+                self.next_test("Saturated and dead units", "dead_neurons", step),
+            ),
+        )
+
+    def _consequence(self) -> tuple[Evidence, ...]:
+        """That the loss does not fall, once enough of the run has passed to say so."""
+        context = self.context
+        loss = context.loss
+        thresholds = self.thresholds
+        planned = context.info.planned_steps
+        early = (
+            context.last_step < thresholds.after * planned
+            if planned
+            else context.records < thresholds.after_records
+        )
+        if early or context.task_without_loss_level or not loss.start > 0:
+            return ()
+        if loss.best < thresholds.not_learning * loss.start:
+            return ()
+        value = loss.best / loss.start
+        what = "best smoothed loss over the starting loss"
+        limit = thresholds.not_learning
+        return (Evidence(what=what, value=value, threshold=limit, step=context.last_step),)
+
+    def _causes(self, ratio: float) -> tuple[Cause, ...]:
+        because = f"the first layers get {ratio:.1e} of the gradient of the last, per element"
+        cause = "saturating activations, too deep without shortcuts, or weights that shrink"
+        return (Cause(cause=cause, because=because),)

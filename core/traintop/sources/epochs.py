@@ -1,0 +1,113 @@
+"""Steps that rise over the whole run, also where the writer counts anew in each epoch."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from traintop.records import Floats
+from traintop.sources.keys import PER_EPOCH_KEYS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class StepCounter:
+    """Turns written counters into steps.
+
+    A counter that falls while the epoch rises begins anew in each epoch (mmcv's `iter`): the length
+    of an epoch is then the largest count met in it. A counter that falls otherwise is a run that was
+    resumed or begun again, and is left as it is.
+    """
+
+    def __init__(self) -> None:
+        self._last = math.nan  # the last count written
+        self._step = math.nan  # the last step
+        self._epoch = math.nan
+        self._starts: dict[float, float] = {}  # epoch -> the step that its count 0 stands for
+        self._offset = 0.0
+        self._longest = 0.0
+        self._falls = False
+
+    def steps(
+        self,
+        written: Floats,
+        epoch: Floats,
+        tables: NDArray[np.int64],
+        val: int,
+        key: str,
+    ) -> Floats:
+        """The steps of records in file order.
+
+        Args:
+            written: Shape (n,), NaN where none was written: such a record stands at the last step.
+            epoch: Shape (n,), NaN where unknown.
+            tables: Shape (n,). Records of the table `val` are of validation. Records that turn out
+                to be are moved to it in place.
+            val: The table of validation records, negative if there is none.
+            key: The name of the counter.
+
+        Returns:
+            Shape (n,).
+        """
+        counts = self._filled(written)
+        before = np.concatenate(([self._last], counts[:-1]))
+        self._falls = self._falls or bool((counts < before).any())
+        if self._falls and (np.isfinite(epoch).any() or math.isfinite(self._epoch)):
+            return self._one_by_one(counts, epoch, tables, val, key.lower() in PER_EPOCH_KEYS)
+        for known in np.unique(np.floor(epoch[np.isfinite(epoch)])).tolist():
+            self._starts.setdefault(known, 0.0)
+            self._epoch = known
+        self._last = self._longest = self._step = float(counts[-1])
+        return counts
+
+    def _filled(self, written: Floats) -> Floats:
+        gaps = np.isnan(written)
+        if not gaps.any():
+            return written
+        last = np.maximum.accumulate(np.where(gaps, -1, np.arange(len(written))))
+        return np.where(last < 0, self._last, written[np.maximum(last, 0)])
+
+    def _one_by_one(
+        self,
+        counts: Floats,
+        epochs: Floats,
+        tables: NDArray[np.int64],
+        val: int,
+        per_epoch_key: bool,
+    ) -> Floats:
+        steps = np.empty(len(counts))
+        for at, (count, written_epoch) in enumerate(
+            zip(counts.tolist(), epochs.tolist(), strict=True)
+        ):
+            known = math.isfinite(written_epoch)
+            epoch = math.floor(written_epoch) if known else self._epoch
+            # mmengine writes the epoch as the step of a validation, and no epoch.
+            if not known and 0 <= val != tables[at] and count == self._epoch and count < self._last:
+                tables[at] = val
+                steps[at] = self._step
+                continue
+            if tables[at] == val and per_epoch_key:
+                self._longest = max(self._longest, count)
+                steps[at] = self._step = max(
+                    self._starts.get(epoch, self._offset) + count, self._step
+                )
+                continue
+            self._enter(epoch, count)
+            self._longest = max(self._longest, count)
+            self._last = count
+            steps[at] = self._step = self._offset + count
+        return steps
+
+    def _enter(self, epoch: float, count: float) -> None:
+        if epoch == self._epoch:
+            return
+        if epoch in self._starts:
+            self._offset = self._starts[epoch]
+        elif count < self._last and epoch > self._epoch:
+            self._offset += self._longest
+        self._starts[epoch] = self._offset
+        self._epoch = epoch
+        self._longest = 0.0

@@ -1,0 +1,214 @@
+"""Lines that each hold a JSON object, as columns: one dictionary of columns for many lines."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from traintop.records import Column
+from traintop.sources.keys import Keys
+from traintop.sources.lines import CUT_MARK
+from traintop.sources.schema import (
+    Block,
+    Flattener,
+    NotRepresentable,
+    Record,
+    Schema,
+    columns,
+    put_stand_ins,
+)
+
+if TYPE_CHECKING:
+    from traintop.sources.decoder import Tally
+
+MAX_SEEN = 20_000
+"""Different keys that are looked at; a file with more is not a table of metrics."""
+
+BLOCK = 1 << 18
+"""Bytes decoded at once: a line that does not fit costs no more than this much work twice."""
+
+_UNDECODABLE = (msgspec.MsgspecError, ValueError, RecursionError)
+_LOWER_CASE = re.compile(r"(?<=[:,\[\s])([+-]?)(nan|inf|infinity)(?=\s*[,}\]])", re.IGNORECASE)
+_SPELLED = {"nan": "NaN", "inf": "Infinity", "infinity": "Infinity"}
+
+
+class Burst(NamedTuple):
+    """Consecutive records as columns."""
+
+    size: int
+    columns: dict[str, Column]
+    texts: dict[str, list[Any]]
+    """The values of keys that hold text and are needed as it stands: split and time."""
+
+
+class ObjectDecoder:
+    """Turns lines into bursts of columns; what cannot be read goes to the tally."""
+
+    def __init__(self, tally: Tally) -> None:
+        self.keys = Keys()
+        self._tally = tally
+        self._seen: set[str] = set()
+        self._schema: Schema | None = Schema()
+        self._blocks: list[Block] = []  # decoded with the present schema
+        self._loose: list[dict[str, Any]] = []  # records where no schema can be had
+        self._bursts: list[Burst] = []
+
+    def decode(self, data: bytes) -> list[Burst]:
+        """Decode whole lines."""
+        at = 0
+        while at < len(data):
+            end = data.rfind(b"\n", at, at + BLOCK) + 1 or data.find(b"\n", at) + 1 or len(data)
+            self._decode_block(data[at:end])
+            at = end
+        self._close()
+        bursts, self._bursts = self._bursts, []
+        return bursts
+
+    def _decode_block(self, data: bytes) -> None:
+        lines = data.count(b"\n") + (not data.endswith(b"\n"))
+        for stand_ins in (False, True):
+            if self._schema is None or (stand_ins and b"NaN" not in data and b"Inf" not in data):
+                break
+            try:
+                records = self._schema.decode_lines(put_stand_ins(data) if stand_ins else data)
+            except _UNDECODABLE:
+                continue
+            # More or fewer values than lines: blank lines, or one object over several lines, or
+            # several on one, which must not depend on how the bytes were cut into blocks.
+            if len(records) == lines:
+                self._blocks.append(self._schema.block(records, stand_ins))
+                self._tally.lines += lines
+                return
+        self._decode_line_by_line(data)
+
+    def _decode_line_by_line(self, data: bytes) -> None:
+        records: list[Record] = []
+        for number, line in self._tally.number(data):
+            if self._schema is not None:
+                try:
+                    records.append(self._schema.decode_line(line))
+                    continue
+                except _UNDECODABLE:
+                    pass
+            for found in self._objects(number, line):
+                if self._schema is None:
+                    self._notice(found)
+                    self._loose.append(found)
+                    continue
+                if not self._schema.fits(found):
+                    self._flush(records)
+                    self._close()
+                    self._notice(found)
+                    if not self._learn(found):
+                        continue
+                records.append(self._schema.make(found))
+        self._flush(records)
+
+    def _objects(self, number: int, line: bytes) -> list[dict[str, Any]]:
+        """The objects on a line, by the most forgiving way of reading it; none if it is broken."""
+        why = "not an object"
+        values: list[Any] = []
+        try:
+            values = _parse(line)
+        except RecursionError:
+            why = "nested too deeply"
+        except ValueError as error:
+            why = "line too long" if line.endswith(CUT_MARK) else f"not JSON: {error}"
+        if not values or not all(isinstance(value, dict) for value in values):
+            self._tally.skip(number, why)
+            return []
+        return values
+
+    def _notice(self, found: dict[str, Any]) -> None:
+        """Look at the keys that are new."""
+        new = {key: value for key, value in found.items() if key not in self._seen}
+        if new and len(self._seen) < MAX_SEEN:
+            self._seen.update(new)
+            self.keys.learn(new)
+
+    def _learn(self, found: dict[str, Any]) -> bool:
+        """Let the schema grow; where it cannot any more, go on without one."""
+        assert self._schema is not None  # noqa: S101 - only called while there is one
+        try:
+            self._schema.learn(found)
+        except NotRepresentable:
+            self._schema = None
+            self._loose.append(found)
+            return False
+        return True
+
+    def _flush(self, records: list[Record]) -> None:
+        if records and self._schema is not None:
+            self._blocks.append(self._schema.block(records, stand_ins=False))
+            records.clear()
+
+    def _close(self) -> None:
+        """Make one burst of what was decoded since the schema last changed."""
+        flat = Flattener()
+        found: dict[str, Column] = {}
+        texts: dict[str, list[Any]] = {}
+        kept = {self.keys.split, self.keys.time}
+        if self._loose:
+            count = len(self._loose)
+            texts = {key: [one.get(key) for one in self._loose] for key in kept if key is not None}
+            for row, one in enumerate(self._loose):
+                for key in one.keys() - kept:
+                    flat.add(key, one[key], row)
+            self._loose = []
+        elif self._blocks and self._schema is not None:
+            numbers = np.concatenate([block.numbers for block in self._blocks])
+            count = len(numbers)
+            found = columns(self._schema.numbers, numbers)
+            for key in self._schema.others:
+                values = [value for block in self._blocks for value in block.others[key]]
+                if key in kept:
+                    texts[key] = values
+                    continue
+                for row, value in enumerate(values):
+                    flat.add(key, value, row)
+            self._blocks = []
+        else:
+            return
+        for key, times in flat.ignored.items():
+            self._tally.ignore(key, times)
+        self._bursts.append(Burst(count, flat.columns(count) | found, texts))
+
+
+def _parse(line: bytes) -> list[Any]:
+    """The JSON values on a line, with what other writers than strict ones write.
+
+    Takes NaN, nan, Infinity and inf, a byte order mark, bytes that are no UTF-8, NULs around the
+    line (a writer that crashed) and several objects on one line (two writers).
+
+    Raises:
+        ValueError: It is no JSON.
+        RecursionError: It is nested too deeply.
+    """
+    try:
+        return [msgspec.json.decode(line)]
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        text = line.decode("utf-8", "replace").strip("\0\ufeff \t\r\n")
+    if not text.startswith("{"):
+        raise ValueError("does not begin with {" if text else "nothing but NUL bytes")
+    try:
+        return _values(text)
+    except ValueError:
+        return _values(
+            _LOWER_CASE.sub(lambda m: m[1].replace("+", "") + _SPELLED[m[2].lower()], text)
+        )
+
+
+def _values(text: str) -> list[Any]:
+    decoder = json.JSONDecoder()
+    values: list[Any] = []
+    at = 0
+    while at < len(text):
+        value, at = decoder.raw_decode(text, at)
+        values.append(value)
+        while at < len(text) and text[at].isspace():
+            at += 1
+    return values

@@ -1,0 +1,74 @@
+"""`traintop demo`: a real training in the background, and where it is written."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from traintop.errors import TraintopError
+
+GRACE = 5.0
+"""Seconds that the training has to end."""
+
+
+def list_faults() -> int:
+    """Print the faults that can be planted."""
+    return subprocess.run([sys.executable, "-m", "traintop.demo", "--list"], check=False).returncode  # noqa: S603 - our own module
+
+
+@contextlib.contextmanager
+def training(fault: str | None, directory: str | None) -> Iterator[Path]:
+    """Train in the background while the block runs; end the training after it.
+
+    Args:
+        fault: The fault to plant; None: a healthy run.
+        directory: Where the run is written; None: a new temporary folder, which is kept.
+
+    Yields:
+        The folder of the run.
+
+    Raises:
+        TraintopError: PyTorch is not installed, or the training ended at once.
+    """
+    if importlib.util.find_spec("torch") is None:
+        raise TraintopError(
+            f"the demo trains with PyTorch, which {sys.executable} does not have: "
+            "pip install 'traintop[torch]'"
+        )
+    folder = Path(directory or tempfile.mkdtemp(prefix="traintop-demo-"))
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "traintop.demo", str(folder)]
+    if fault is not None:
+        command += ["--fault", fault]
+    with (folder / "demo.err").open("wb") as errors:
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
+        )
+    try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            # A wrong argument ends it at once; a training goes on.
+            if process.wait(0.3):
+                said = (folder / "demo.err").read_text(errors="replace").strip()
+                raise TraintopError(f"the demo could not start: {said.splitlines()[-1]}")
+        yield folder
+    finally:
+        _end(process)
+    print(f"The run is kept in {folder}: open it again with `traintop {folder}`")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(GRACE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

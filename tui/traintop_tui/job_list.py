@@ -1,0 +1,138 @@
+"""Analyses as the app lists them: those that run or have run, and results of earlier sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from traintop.analyses import ANALYSES
+from traintop.analyses.request import Request
+from traintop.analysis_results import AnalysisResult, load_results
+from traintop.jobs import Ended, Job, JobQueue, Log, Point, summary
+
+Points = dict[str, tuple[list[float], list[float]]]
+"""By series: x and y of the live chart."""
+
+
+@dataclass(eq=False)
+class JobItem:
+    """One analysis: a job of this session, or a result file of an earlier one."""
+
+    analysis: str
+    checkpoint: str | None
+    job: Job | None = None
+    result: AnalysisResult | None = None
+    path: Path | None = None
+    """Its result file."""
+    points: Points = field(default_factory=dict[str, tuple[list[float], list[float]]])
+    remarks: list[str] = field(default_factory=list[str])
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        known = ANALYSES.get(self.analysis)
+        return self.analysis if known is None else known.title
+
+    @property
+    def checkpoint_name(self) -> str:
+        """The name of its checkpoint's file."""
+        return "the target as it is" if self.checkpoint is None else Path(self.checkpoint).name
+
+    @property
+    def state(self) -> str:
+        """queued, running, ok, failed or cancelled."""
+        if self.result is not None:
+            return self.result.status
+        return "queued" if self.job is None else self.job.state
+
+    @property
+    def step(self) -> int | None:
+        """The step of its checkpoint, once that is known."""
+        return None if self.result is None else self.result.step
+
+    def lines(self) -> list[str]:
+        """Its result, or how far it is, in lines of text."""
+        if self.result is not None:
+            return [*summary(self.result), *self.remarks]
+        if self.job is None:
+            return self.remarks
+        progress = self.job.progress
+        share = f"{progress.done}/{progress.total}  " if progress.total else ""
+        return [f"{self.job.state}: {share}{progress.what}", *self.remarks]
+
+
+class JobList:
+    """The items of one run, newest last. Polled by one thread, read by another.
+
+    Args:
+        queue: Runs the jobs.
+        run_dir: The run whose earlier results are listed; None for standard input.
+    """
+
+    def __init__(self, queue: JobQueue, run_dir: Path | None) -> None:
+        self._queue = queue
+        self._run_dir = run_dir
+        self.items: list[JobItem] = []
+        self.damaged: list[str] = []
+        """Result files that could not be read, and why."""
+        if run_dir is not None:
+            self._load(run_dir)
+
+    def _load(self, run_dir: Path) -> None:
+        stored, unreadable = load_results(run_dir)
+        for each in stored:
+            self.items.append(
+                JobItem(
+                    analysis=each.result.analysis,
+                    checkpoint=each.result.checkpoint,
+                    result=each.result,
+                    path=each.path,
+                )
+            )
+        self.damaged = [f"{each.path}: {each.why}" for each in unreadable]
+
+    def start(self, request: Request, python: str | None) -> JobItem:
+        """Queue an analysis.
+
+        Raises:
+            AnalysisError: It cannot be started.
+        """
+        job = self._queue.submit(request, python=python, run_dir=self._run_dir)
+        item = JobItem(request.analysis, request.checkpoint, job=job)
+        self.items.append(item)
+        return item
+
+    @property
+    def active(self) -> bool:
+        """Whether any job has not ended."""
+        return any(item.job is not None and item.result is None for item in self.items)
+
+    def poll(self) -> bool:
+        """Take the events of all jobs; return whether there were any."""
+        news = False
+        for item in self.items:
+            if item.job is None or item.result is not None:
+                continue
+            for event in item.job.poll():
+                news = True
+                match event:
+                    case Point():
+                        xs, ys = item.points.setdefault(event.series, ([], []))
+                        xs.append(event.x)
+                        ys.append(event.y)
+                    case Log():
+                        item.remarks.append(event.text)
+                    case Ended():
+                        item.result, item.path = event.result, event.path
+                    case _:
+                        pass
+        return news
+
+    def cancel(self, item: JobItem) -> None:
+        """End a job that runs or waits."""
+        if item.job is not None and item.result is None:
+            item.job.cancel()
+
+    def pinned(self) -> list[JobItem]:
+        """Return the items with a result that belongs to a step."""
+        return [item for item in self.items if item.state == "ok" and item.step is not None]

@@ -1,0 +1,52 @@
+"""Builds the app and runs it on the terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from traintop.errors import SettingsError
+from traintop.gpu import GpuMonitor
+from traintop.jobs import JobQueue
+from traintop.session import Session
+from traintop.settings import Settings, config_folder
+from traintop_tui.app import TraintopApp
+from traintop_tui.job_list import JobList
+from traintop_tui.model import Model
+from traintop_tui.theme import load_themes
+
+
+def make_app(
+    sessions: Sequence[Session], settings: Settings, *, follow: bool = True
+) -> TraintopApp:
+    """Build the app without running it.
+
+    Raises:
+        SettingsError: There is no theme of the name that the settings give.
+    """
+    themes = load_themes(config_folder() / "themes")
+    if settings.theme not in themes:
+        raise SettingsError(f"there is no theme {settings.theme!r}; there are {', '.join(themes)}")
+    jobs = JobList(JobQueue(), sessions[0].folder)
+    return TraintopApp(Model(list(sessions), settings, jobs, GpuMonitor()), themes, follow=follow)
+
+
+def run_app(sessions: Sequence[Session], settings: Settings) -> int:
+    """Run the app until the user leaves it; return its exit code."""
+    if not _unicode_terminal():
+        settings = _with_ascii(settings)
+    app = make_app(sessions, settings)
+    app.run(mouse=settings.mouse)
+    return app.return_code or 0
+
+
+def _unicode_terminal() -> bool:
+    encoding = (sys.stdout.encoding or "").lower()
+    return "utf" in encoding and os.environ.get("TERM") not in ("dumb", "linux")
+
+
+def _with_ascii(settings: Settings) -> Settings:
+    import msgspec
+
+    return msgspec.structs.replace(settings, ascii=True)

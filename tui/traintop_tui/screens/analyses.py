@@ -1,0 +1,64 @@
+"""Screen 5: analyses that run, their results, and the checkpoints that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+
+from traintop_tui.actions import Where
+from traintop_tui.screens.analysis_picker import AnalysisPicker
+from traintop_tui.screens.run_screen import RunScreen, bindings_of
+from traintop_tui.widgets.job_table import CheckpointTable, JobTable
+from traintop_tui.widgets.result_chart import ResultChart
+from traintop_tui.widgets.result_text import ResultText
+
+if TYPE_CHECKING:
+    from traintop_tui.app import TraintopApp
+
+
+class AnalysesScreen(RunScreen):
+    """Jobs and checkpoints at the left, the selected job at the right."""
+
+    PLACES: ClassVar[tuple[Where, ...]] = ("analyses",)
+    BINDINGS = bindings_of(*PLACES)
+
+    def body(self) -> Iterable[Widget]:
+        """Lists at the left, chart and text at the right."""
+        with Horizontal(id="columns"):
+            with Vertical(id="left"):
+                yield JobTable(id="job-table")
+                yield CheckpointTable(id="checkpoint-table")
+            with Vertical(id="right"):
+                yield ResultChart(id="result-chart")
+                yield ResultText(id="result-text")
+
+    def choose(self) -> None:
+        """Ask which analysis to run."""
+        found = self.model.checkpoint_for(self.model.view.cursor)
+        name = "the target as it is" if found is None else found.path.name
+        self.app.push_screen(AnalysisPicker(name), self._start)
+
+    def _start(self, name: str | None) -> None:
+        if name is not None:
+            cast("TraintopApp", self.app).start_analysis(name)
+
+    def _select(self, by: int) -> None:
+        count = len(self.model.job_items())
+        self.model.job = min(max(self.model.job + by, 0), max(count - 1, 0))
+        self.redraw()
+
+    def action_job_down(self) -> None:
+        self._select(1)
+
+    def action_job_up(self) -> None:
+        self._select(-1)
+
+    def action_cancel_job(self) -> None:
+        item = self.model.selected_job()
+        if item is None or item.result is not None:
+            self.notify("The selected analysis is not running.")
+            return
+        self.model.jobs.cancel(item)

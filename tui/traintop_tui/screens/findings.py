@@ -1,0 +1,82 @@
+"""Screen 3: every finding with its evidence, and what could not be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+
+from traintop_tui.actions import Where
+from traintop_tui.model import Panel
+from traintop_tui.screens.run_screen import RunScreen, bindings_of
+from traintop_tui.widgets.blind_spots import BlindSpots
+from traintop_tui.widgets.chart_panel import ChartPanel
+from traintop_tui.widgets.finding_detail import FindingDetail
+from traintop_tui.widgets.finding_list import FindingList
+
+if TYPE_CHECKING:
+    from traintop_tui.app import TraintopApp
+
+
+class FindingsScreen(RunScreen):
+    """The list at the left; the selected finding, drawn on its window, at the right."""
+
+    PLACES: ClassVar[tuple[Where, ...]] = ("findings", "charts")
+    BINDINGS = bindings_of(*PLACES)
+
+    def body(self) -> Iterable[Widget]:
+        """List and blind spots at the left, evidence at the right."""
+        with Horizontal(id="columns"):
+            with Vertical(id="left"):
+                yield FindingList(id="finding-list")
+                yield BlindSpots(id="blind-spots")
+            with Vertical(id="right"):
+                yield ChartPanel(Panel(""), id="evidence-chart")
+                yield FindingDetail(id="finding-detail")
+
+    def redraw(self) -> None:
+        """Draw the evidence of the selected finding on its window."""
+        finding = self.model.selected_finding()
+        chart = self.query_one("#evidence-chart", ChartPanel)
+        if finding is not None:
+            panel = self.model.panel_of(finding)
+            chart.show(panel)
+            chart.window = self.model.window_of(finding)
+        chart.display = finding is not None
+        super().redraw()
+
+    def _select(self, by: int) -> None:
+        count = len(self.model.findings())
+        self.model.finding = min(max(self.model.finding + by, 0), max(count - 1, 0))
+        self.redraw()
+
+    def action_finding_down(self) -> None:
+        self._select(1)
+
+    def action_finding_up(self) -> None:
+        self._select(-1)
+
+    def action_acknowledge(self) -> None:
+        finding = self.model.selected_finding()
+        if finding is not None:
+            self.model.acknowledged ^= {finding.key}
+            self.redraw()
+
+    def action_go_to_finding(self) -> None:
+        finding = self.model.selected_finding()
+        if finding is not None:
+            self.model.view.put_cursor(self.model.extent, finding.onset_step)
+            self.app.switch_mode("overview")
+
+    def action_start_test(self) -> None:
+        finding = self.model.selected_finding()
+        app = cast("TraintopApp", self.app)
+        tests = [test for test in finding.next if test.analysis] if finding is not None else []
+        for test in tests:
+            if test.analysis in self.model.analyses():
+                app.start_analysis(test.analysis, self.model.checkpoint_named(test.checkpoint))
+                return
+        if finding is not None:
+            self.notify("No analysis of this program answers this finding; see what comes next.")

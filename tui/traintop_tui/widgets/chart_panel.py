@@ -1,0 +1,125 @@
+"""One chart of curves over the steps of a run."""
+
+from __future__ import annotations
+
+from textual import events
+
+from traintop.records import Floats
+from traintop.store import Reduced
+from traintop_tui.charts.cells import Rows, Run
+from traintop_tui.charts.frame import Curve, Layout, Level, Plot, lay_out
+from traintop_tui.charts.line_chart import draw
+from traintop_tui.charts.numbers import format_value
+from traintop_tui.charts.scale import Limits, choose_limits, data_range
+from traintop_tui.charts.smoothing import smooth
+from traintop_tui.charts.xaxis import x_ticks
+from traintop_tui.model import CurveRef, Panel
+from traintop_tui.view import Extent
+from traintop_tui.widgets.canvas import Canvas
+
+TAGS = "tvabcdef"
+"""Letters that tell the curves of one chart apart without colour."""
+
+
+class ChartPanel(Canvas):
+    """Draws the curves of a panel in the window of the view, with a cursor and marks."""
+
+    can_focus = True
+
+    def __init__(self, panel: Panel, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self.panel = panel
+        self.levels: tuple[Level, ...] = ()
+        """Thresholds to draw."""
+        self.window: Extent | None = None
+        """Steps to draw instead of the view's window."""
+        self._limits: Limits | None = None
+        self._layout: Layout | None = None
+        self._edges: Floats | None = None
+
+    def show(self, panel: Panel) -> None:
+        """Draw another panel from now on."""
+        if panel != self.panel:
+            self.panel = panel
+            self._limits = None
+
+    def build(self, width: int, height: int) -> Rows:
+        """Draw the frame."""
+        model = self.model
+        layout = lay_out(width, height)
+        edges = model.edges(layout.columns, self.window)
+        self._layout, self._edges = layout, edges
+        curves: list[Curve] = []
+        for index, ref in enumerate(self.panel.refs):
+            reduced = model.reduce(ref, edges)
+            if reduced is not None:
+                curves += curves_of(ref, reduced, index, model.view.smoothing, self._tag(index))
+        self._limits = limits_of(curves, model.view.log_y, self._limits)
+        cursor = model.view.cursor
+        plot = Plot(
+            curves=tuple(curves),
+            limits=self._limits,
+            x_ticks=x_ticks(model.positions(self.window), layout.columns, model.axis_kind),
+            marks=tuple(model.marks(edges)),
+            levels=self.levels,
+            cursor=None if cursor is None else model.column(cursor, edges),
+            title=self._title(),
+            braille=not model.view.ascii,
+        )
+        return draw(plot, layout).rows
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor where the mouse is."""
+        column = self._layout.column_at(event.x) if self._layout is not None else None
+        if column is not None and self._edges is not None:
+            self.model.view.put_cursor(self.model.extent, float(self._edges[column]))
+            self.screen.call_later(self.screen.redraw)  # type: ignore[attr-defined]
+
+    def on_focus(self) -> None:
+        """Show that it has the keys."""
+        self.redraw()
+
+    def on_blur(self) -> None:
+        """Show that another one has them."""
+        self.redraw()
+
+    def _tag(self, index: int) -> str:
+        return TAGS[index % len(TAGS)] if len(self.panel.refs) > 1 else ""
+
+    def _title(self) -> tuple[Run, ...]:
+        runs: list[Run] = [("▸" if self.has_focus and not self.model.view.ascii else
+                            ">" if self.has_focus else " ", "title")]
+        for index, ref in enumerate(self.panel.refs):
+            at = self.model.value(ref)
+            readout = "" if at is None else " " + format_value(at[1])
+            tag = self._tag(index)
+            runs += [(f"{tag}:" if tag else "", f"series{index % 8}"),
+                     (ref.label, f"series{index % 8}"), (readout, "title"), ("  ", "title")]
+        return tuple(run for run in runs if run[0])
+
+
+def curves_of(
+    ref: CurveRef, reduced: Reduced, index: int, smoothing: float, tag: str
+) -> list[Curve]:
+    """Return the curves of one series: raw alone, or smoothed over a faded raw one."""
+    style = index % 8
+    if not smoothing:
+        return [
+            Curve(ref.label, f"series{style}", reduced.lo, reduced.hi, reduced.nonfinite, tag=tag)
+        ]
+    smoothed = smooth(reduced.mean, smoothing)
+    return [
+        Curve(
+            ref.label, f"faded{style}", reduced.lo, reduced.hi, reduced.nonfinite, faded=True
+        ),
+        Curve(ref.label, f"series{style}", smoothed, smoothed, tag=tag),
+    ]
+
+
+def limits_of(curves: list[Curve], log: bool, previous: Limits | None) -> Limits:
+    """Return the vertical scale: outliers are marked at the edge and do not flatten the rest."""
+    lows, highs = [curve.lo for curve in curves], [curve.hi for curve in curves]
+    extremes = data_range(lows, highs, log=log, robust=True)
+    if extremes is None:
+        return previous or Limits(*((0.1, 1.0) if log else (0.0, 1.0)), log=log)
+    return choose_limits(*extremes, log=log, previous=previous)

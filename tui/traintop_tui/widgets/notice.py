@@ -1,0 +1,20 @@
+"""What is said while there is no run to show yet."""
+
+from __future__ import annotations
+
+from traintop_tui.charts.cells import Row, Rows
+from traintop_tui.widgets.canvas import Canvas, pad_rows
+from traintop_tui.wrapping import wrap
+
+
+class Notice(Canvas):
+    """Says what is waited for; the run is shown by itself when it begins."""
+
+    def build(self, width: int, height: int) -> Rows:
+        """Draw the text in the middle."""
+        inner = max(min(width - 4, 76), 1)
+        indent = " " * max((width - inner) // 2, 0)
+        lines = [part for line in self.model.session.waiting_for() for part in wrap(line, inner)]
+        rows: list[Row] = [((" ", "background"),)] * max((height - len(lines)) // 2, 0)
+        rows += [((indent + line, "title" if not index else "text"),) for index, line in enumerate(lines)]
+        return pad_rows(rows, width, height)
