@@ -209,7 +209,8 @@ def score(directory: Path, until: int | None, listing: bool) -> Scores:
                 )
                 print(
                     f"   {each.severity:8} {each.id:20} on {each.onset_step} "
-                    f"seen {each.detected_step} over {each.resolved_step} | {each.title} | {measured}"
+                    f"seen {each.detected_step} over {each.resolved_step} | {each.title} | "
+                    f"{measured}"
                 )
     return scores
 
@@ -222,7 +223,7 @@ def table(scores: Scores) -> str:
     recall = scores.detected / max(1, scores.expected)
     lines = [
         f"runs                {scores.runs} ({scores.healthy} healthy, {scores.faulty} faulty)",
-        f"recall              {scores.detected}/{scores.expected} = {recall:.3f} (runs a built id can see)",
+        f"recall              {recall:.3f} = {scores.detected}/{scores.expected} runs in reach",
         f"false alarms        {len(scores.false_alarms)} runs",
         f"wrong findings      {len(scores.wrong)}/{scores.faulty} faulty runs",
         f"delay               median {middle:g}, p90 {tenth:g} steps",
@@ -283,8 +284,8 @@ def speed(count: int) -> None:
 
     total, raised = price(DETECTORS)
     print(
-        f"all detectors  {total:.2f} s for {count} records = {1e6 * total / count:.2f} us a record, "
-        f"{raised} findings"
+        f"all detectors  {total:.2f} s for {count} records = {1e6 * total / count:.2f} us a "
+        f"record, {raised} findings"
     )
     nothing, _ = price(())
     print(f"engine alone   {1e6 * nothing / count:.2f} us a record")

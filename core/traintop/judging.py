@@ -194,7 +194,7 @@ class Judge:
         """Return each record as (training row, evaluation if it holds one)."""
         train: list[dict[str, float]] = [{} for _ in range(first, last)]
         evaluations: dict[int, dict[str, float]] = {}
-        for name, role in self._catalogue.roles_of(table).items():
+        for name, role in self._catalogue.roles_of(self._run, table.name).items():
             series = table.series[name]
             begin, end = series.positions(np.array([first, last])).tolist()
             values = series.values()[begin:end].tolist()

@@ -12,7 +12,6 @@ from traintop.records import (
     Finding,
     NotJudged,
     Severity,
-    SourceReport,
     State,
 )
 from traintop.session import Session
@@ -59,24 +58,8 @@ def check(session: Session, now: float) -> CheckReport:
         findings=findings,
         not_judged=() if judge is None else judge.not_judged,
         failures=() if judge is None else tuple(judge.failures),
-        problems=tuple(problems(session.reports())),
+        problems=tuple(session.problems()),
     )
-
-
-def problems(reports: list[SourceReport]) -> list[str]:
-    """Say in one line each what could not be read."""
-    lines: list[str] = []
-    for report in reports:
-        if report.error is not None:
-            lines.append(f"{report.path}: {report.error}")
-        if report.skipped_total:
-            first = report.skipped[0]
-            lines.append(
-                f"{report.path}: {report.skipped_total} "
-                f"line{'s' if report.skipped_total > 1 else ''} passed over, "
-                f"the first is line {first.line}: {first.why}"
-            )
-    return lines
 
 
 def to_json(report: CheckReport) -> str:

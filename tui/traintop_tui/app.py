@@ -37,6 +37,7 @@ class TraintopApp(App[int]):
     Args:
         model: What is shown.
         themes: Colour themes by name.
+        problems: What is to be said at the start, such as theme files that could not be used.
         follow: Whether to read the run in a thread; tests pump by hand instead.
     """
 
@@ -54,11 +55,17 @@ class TraintopApp(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("everywhere")
 
     def __init__(
-        self, model: Model, themes: Mapping[str, TraintopTheme], *, follow: bool = True
+        self,
+        model: Model,
+        themes: Mapping[str, TraintopTheme],
+        *,
+        problems: Sequence[str] = (),
+        follow: bool = True,
     ) -> None:
         super().__init__()
         self.model = model
         self.themes = dict(themes)
+        self._problems = problems
         self.chart_styles: dict[str, Style] = styles(self.themes[model.settings.theme])
         self._follower = (
             Follower(model.sessions, model.jobs, model.gpu, self._post_news) if follow else None
@@ -74,6 +81,8 @@ class TraintopApp(App[int]):
         self.theme = self.model.settings.theme
         self.set_keymap(self.model.settings.keys)
         self.switch_mode("overview")
+        for problem in self._problems:
+            self.notify(problem, severity="warning", markup=False)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGHUP):
             with contextlib.suppress(ValueError, NotImplementedError):

@@ -46,5 +46,6 @@ def _keys() -> str:
 def _themes() -> str:
     from traintop_tui.theme import load_themes
 
-    themes = load_themes(config_folder() / "themes")
-    return "\n".join(f"{name}  ({'dark' if theme.dark else 'light'})" for name, theme in themes.items())
+    themes, problems = load_themes(config_folder() / "themes")
+    named = [f"{name}  ({'dark' if theme.dark else 'light'})" for name, theme in themes.items()]
+    return "\n".join([*named, *problems])

@@ -25,11 +25,12 @@ def make_app(
     Raises:
         SettingsError: There is no theme of the name that the settings give.
     """
-    themes = load_themes(config_folder() / "themes")
+    themes, problems = load_themes(config_folder() / "themes")
     if settings.theme not in themes:
         raise SettingsError(f"there is no theme {settings.theme!r}; there are {', '.join(themes)}")
     jobs = JobList(JobQueue(), sessions[0].folder)
-    return TraintopApp(Model(list(sessions), settings, jobs, GpuMonitor()), themes, follow=follow)
+    model = Model(list(sessions), settings, jobs, GpuMonitor())
+    return TraintopApp(model, themes, problems=problems, follow=follow)
 
 
 def run_app(sessions: Sequence[Session], settings: Settings) -> int:

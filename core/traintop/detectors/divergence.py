@@ -115,7 +115,7 @@ class Divergence(Detector[DivergenceThresholds]):
         self._lr_at_best = math.nan
         self._best = math.inf
         self._eval_best = math.inf
-        self._eval_last: tuple[int, float] | None = None
+        self._eval_improved_at = -1
 
     def on_train(self, row: Row) -> Findings:
         """Compare the level with its best."""
@@ -150,13 +150,17 @@ class Divergence(Detector[DivergenceThresholds]):
         value = row.values.get("loss/val")
         if value is None or value - value != 0.0:
             return ()
-        self._eval_last = (row.step, value)
-        overruled = self.current is not None and self._evaluation_improves(self.current.onset_step)
-        self._eval_best = min(self._eval_best, value)
-        if overruled:
-            evidence = Evidence(what="validation loss, at its best", value=value, step=row.step)
-            return self.resolve(row.step, evidence=(*self._evidence(row.step), evidence))
-        return ()
+        if value > self._eval_best:
+            self._eval_improved_at = -1
+            return ()
+        # The first evaluation of all has nothing to improve on.
+        if self._eval_best < math.inf:
+            self._eval_improved_at = row.step
+        self._eval_best = value
+        if self.current is None or self._eval_improved_at < self.current.onset_step:
+            return ()
+        evidence = Evidence(what="validation loss, at its best", value=value, step=row.step)
+        return self.resolve(row.step, evidence=(*self.current.evidence, evidence))
 
     def not_judged(self) -> NotJudged | None:
         """A run without a training loss."""
@@ -185,7 +189,7 @@ class Divergence(Detector[DivergenceThresholds]):
             return ()
         lag = 1 if self.context.averaged else LAG
         onset = max(loss.best_step, self._since - round(lag * self.context.stride))
-        if self._evaluation_improves(onset):
+        if self._eval_improved_at >= onset:
             return ()
         self._worst = loss.level
         return self._raise(
@@ -227,8 +231,9 @@ class Divergence(Detector[DivergenceThresholds]):
         first = self._first
         self._worst = context.loss.level
         onset = max(0, round(row.step - (first.high + 1) * context.stride))
+        limit = first.ratio * first.reference
         evidence = Evidence(
-            what=f"of the last {first.window} losses, above {first.ratio:g} x {first.reference:.4g}",
+            what=f"of the last {first.window} losses, above {limit:.4g}",
             value=float(first.high),
             threshold=float(first.needed),
             step=row.step,
@@ -257,11 +262,6 @@ class Divergence(Detector[DivergenceThresholds]):
         loss = self.context.loss
         lost_half = not loss.rise <= 0.5 * loss.progress
         return "critical" if lost_half or loss.level > loss.first else "warning"
-
-    def _evaluation_improves(self, onset: int) -> bool:
-        if self._eval_last is None or self._eval_last[0] < onset:
-            return False
-        return self._eval_last[1] <= self._eval_best < math.inf
 
     def _evidence(self, step: int) -> tuple[Evidence, ...]:
         loss = self.context.loss

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from traintop.detectors.base import Detector
+from traintop.detectors.base import Detector, Thresholds
 from traintop.detectors.context import Context
 from traintop.detectors.registry import DETECTORS, resolve_thresholds
+from traintop.errors import SettingsError
 from traintop.records import (
     DetectorFailure,
     Event,
@@ -49,8 +50,7 @@ class Engine:
         self.failures: list[DetectorFailure] = []
         limits = resolve_thresholds(thresholds)
         self._detectors = [
-            kind(self.context, limits[kind.id] if kind.id in limits else kind.thresholds_type())
-            for kind in detectors
+            self._build(kind, limits.get(kind.id, kind.thresholds_type())) for kind in detectors
         ]
         self._found: dict[tuple[str, int], Finding] = {}
         self._off: set[str] = set()
@@ -119,6 +119,12 @@ class Engine:
         """Take an event."""
         self.context.observe_event(event)
         return self._run("on_event", event)
+
+    def _build(self, kind: type[Detector[Any]], limits: Thresholds) -> Detector[Any]:
+        try:
+            return kind(self.context, limits)
+        except (ValueError, OverflowError) as error:
+            raise SettingsError(f"detectors.{kind.id}: {error}") from None
 
     def _run(self, name: str, record: Any) -> list[Finding]:
         news: list[Finding] = []

@@ -10,6 +10,7 @@ import numpy as np
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
 from traintop.detectors.layers import named
+from traintop.detectors.loss_level import ABSURD
 from traintop.detectors.windows import RunningMedian
 from traintop.records import (
     Cause,
@@ -85,6 +86,10 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         if norm is None:
             return ()
         self._train_norm = True
+        if self.current is not None and self.current.severity == "info":
+            loss = row.values.get("loss/train", 0.0)
+            if not -ABSURD < loss < ABSURD:
+                return self._escalate("critical")
         return self._judge(row.step, norm)
 
     def on_layer_names(self, names: LayerNames) -> None:
@@ -224,9 +229,7 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         if self.current is None:
             return self._open(step, harmed)
         if harmed and self.current.severity == "info":
-            return self.update(
-                severity=self._severity(), evidence=self._evidence(), layers=self._layers
-            )
+            return self._escalate(self._severity())
         if self._exploded & (self._exploded - 1) == 0:
             return self.update(evidence=self._evidence())
         return ()
@@ -245,8 +248,9 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
             step=step,
         )
         if self.current is not None:
-            return self.update(severity=self._severity(), evidence=(growth, *self._evidence()))
-        self._open(step, harmed=True)
+            self._escalate(self._severity())
+        else:
+            self._open(step, harmed=True)
         return self.update(evidence=(growth, *self._evidence()))
 
     def _open(self, step: int, harmed: bool) -> Findings:
@@ -265,6 +269,12 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
             ),
         )
 
+    def _escalate(self, severity: Severity) -> Findings:
+        """The loss bears the advice out: it becomes a finding."""
+        return self.update(
+            severity=severity, title=self.title, evidence=self._evidence(), layers=self._layers
+        )
+
     def _severity(self) -> Severity:
         loss = self.context.loss
         return "critical" if loss.level > loss.first else "warning"
@@ -274,9 +284,7 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         recent = self._exploded >= 3 and self._quiet < 20
         advice = self.current is not None and self.current.severity == "info"
         if advice and recent and self.context.loss.harmed:
-            return self.update(
-                severity=self._severity(), evidence=self._evidence(), title=self.title
-            )
+            return self._escalate(self._severity())
         self._quiet += 1
         if self._quiet < self.thresholds.quiet:
             return ()

@@ -39,8 +39,8 @@ class Tally:
             self.ignored[key] = self.ignored.get(key, 0) + count
 
     def number(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Number the lines of a chunk from 1 on, counted over all chunks; blank ones are left out."""
-        for line in data.split(b"\n") if not data.endswith(b"\n") else data[:-1].split(b"\n"):
+        """The lines of a chunk that are not blank, each with its number over all chunks."""
+        for line in data.removesuffix(b"\n").split(b"\n"):
             self.lines += 1
             if line and not line.isspace():
                 yield self.lines, line

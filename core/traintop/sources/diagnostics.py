@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 import numpy as np
@@ -65,7 +65,7 @@ class Layers:
         stats = {
             name: self._array(name, values)
             for name, values in record.items()
-            if name not in NOT_STATS and isinstance(values, list)
+            if name not in NOT_STATS and _is_list(values)
         }
         mode = record.get("train_mode")
         self.tally.records += 1
@@ -128,7 +128,7 @@ class Events:
 
 
 class RunInfoFile:
-    """`run.json`: one object, replaced as a whole. A half-written one leaves the last good one valid.
+    """`run.json`: one object, replaced as a whole. While it is broken the last good one holds.
 
     Args:
         path: The file, which need not exist.
@@ -207,6 +207,10 @@ def _run_info(data: bytes) -> RunInfo:
 _FIELDS: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(RunInfo)}
 
 
+def _is_list(value: object) -> bool:
+    return isinstance(value, list)
+
+
 def _object(data: bytes) -> dict[str, Any]:
     """The JSON object in these bytes, which may hold bare NaN and Infinity.
 
@@ -224,4 +228,4 @@ def _object(data: bytes) -> dict[str, Any]:
             raise ValueError(f"not JSON: {error}") from None
     if not isinstance(value, dict):
         raise ValueError("not an object")
-    return value
+    return cast("dict[str, Any]", value)

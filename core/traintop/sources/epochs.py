@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 class StepCounter:
     """Turns written counters into steps.
 
-    A counter that falls while the epoch rises begins anew in each epoch (mmcv's `iter`): the length
-    of an epoch is then the largest count met in it. A counter that falls otherwise is a run that was
-    resumed or begun again, and is left as it is.
+    A counter that falls while the epoch rises begins anew in each epoch (mmcv's `iter`): the
+    length of an epoch is then the largest count met in it. A counter that falls otherwise is a run
+    that was resumed or begun again, and is left as it is.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Which keys of a record say where it stands: its step, epoch, time, and whether it is validation."""
+"""Which keys of a record say where it stands: its step, epoch, time, and part of the data."""
 
 from __future__ import annotations
 

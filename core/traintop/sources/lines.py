@@ -1,4 +1,4 @@
-"""Cutting a stream of bytes into whole lines: a torn last line is held back until it is complete."""
+"""Cutting a stream of bytes into whole lines: a torn last line is held back until it is whole."""
 
 from __future__ import annotations
 

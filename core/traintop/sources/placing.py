@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from traintop.records import Column, Floats, Rows
 from traintop.sources.epochs import StepCounter
@@ -13,14 +14,11 @@ from traintop.sources.keys import Keys, seconds, split_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from numpy.typing import NDArray
-
     from traintop.sources.objects import Burst
 
-    Indices = NDArray[np.int64]
-
 Axis = Literal["step", "epoch", "record"]
-DROPPED = -1
+Indices = NDArray[np.int64]
+NO_TABLE = -1
 
 
 class RowMaker:
@@ -62,13 +60,14 @@ class RowMaker:
         count = burst.size
         columns = dict(burst.columns)
         written = self._written(columns, count)
-        epoch = _dense(columns.pop(self._keys.epoch or "", None), count)
+        epoch = _dense(_take(columns, self._keys.epoch), count)
         time = self._times(columns, burst)
         tables = self._tables(burst)
         step = np.empty(count)
         for axis, begin, end in self._place(step, written, epoch, tables, start):
             part = tables[begin:end]
-            for code in dict.fromkeys(part.tolist()) if len(part) else ():
+            codes: list[int] = np.unique(part).tolist()
+            for code in codes:
                 chosen = np.flatnonzero(part == code) + begin
                 self._used.add(code)
                 yield Rows(
@@ -97,7 +96,8 @@ class RowMaker:
                 self.axis = "epoch"
                 step[at] = epoch[at]
                 at += 1
-            spans += [("epoch", start, at), ("record", at, first)]
+            spans.append(("epoch", start, at))
+            spans.append(("record", at, first))
             step[at:first] = np.arange(at, first) - start + self._records
             at = first
         if at < count:
@@ -117,7 +117,7 @@ class RowMaker:
 
     def _written(self, columns: dict[str, Column], count: int) -> Floats:
         """The steps as they were written, NaN where there is none; takes their column away."""
-        written = _dense(columns.pop(self._keys.step or "", None), count)
+        written = _dense(_take(columns, self._keys.step), count)
         for key in self._keys.other_steps:
             gaps = ~np.isfinite(written)
             if key in columns and gaps.any():
@@ -128,7 +128,7 @@ class RowMaker:
 
     def _times(self, columns: dict[str, Column], burst: Burst) -> Floats:
         key, unit = self._keys.time or "", self._keys.time_unit
-        column = columns.pop(key, None)
+        column = _take(columns, self._keys.time)
         if key in burst.texts:
             return np.array([seconds(value, unit) for value in burst.texts[key]], np.float64)
         return _dense(column, burst.size) * unit
@@ -147,11 +147,15 @@ class RowMaker:
     def _code(self, split: str) -> int:
         """The code of the table of a part of the data."""
         if self._split_table is None:
-            return DROPPED
+            return NO_TABLE
         name = self._split_table(split)
         if name not in self._names:
             self._names.append(name)
         return self._names.index(name)
+
+
+def _take(columns: dict[str, Column], key: str | None) -> Column | None:
+    return None if key is None else columns.pop(key, None)
 
 
 def _dense(column: Column | None, count: int) -> Floats:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import struct
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -38,7 +38,7 @@ Scalar = float | bool | None
 
 
 class NotRepresentable(Exception):  # noqa: N818 - says what is the case, never leaves the package
-    """The keys cannot be the fields of a struct: too many, changing, or with quotes in their names."""
+    """The keys cannot be a struct's fields: too many, ever new, or with quotes in their names."""
 
 
 class Block(NamedTuple):
@@ -188,8 +188,7 @@ class Flattener:
             if depth >= MAX_DEPTH or name in SETTINGS_KEYS:
                 self.ignored[name] = self.ignored.get(name, 0) + 1
                 return
-            inner: dict[str, object] = value
-            for key, part in inner.items():
+            for key, part in cast("dict[str, object]", value).items():
                 self.add(f"{name}/{key}" if name else key, part, row, depth + 1)
             return
         if value is None or value is ABSENT:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traintop.records import Floats, Severity
-from traintop_tui.charts.cells import Row, Rows, Run
+from traintop_tui.charts.cells import Row, Rows
 from traintop_tui.charts.scale import Limits
 from traintop_tui.charts.ticks import LABEL_WIDTH, Tick
 
@@ -31,7 +31,8 @@ class Curve:
     """One series reduced to pixel columns, in the order of the horizontal axis.
 
     Attributes:
-        name: What is plotted; curves of one name are one series (raw and smoothed).
+        name: What is plotted; curves of one name are one series (raw and smoothed), and where one
+            of them has values that are not finite all of them break.
         style: Style name, `series0` to `series7` or `faded0` to `faded7`.
         lo: Shape (columns,): least value of each column, NaN where it is empty.
         hi: Shape (columns,): greatest value.
@@ -203,19 +204,3 @@ _RANKS = {"epoch": 0, "checkpoint": 1, "analysis": 2, "info": 3, "warning": 4, "
 def mark_rank(mark: Mark) -> int:
     """Return which of two marks in one cell is seen: the one of the higher rank."""
     return _RANKS[mark.severity if mark.kind == "finding" else mark.kind]
-
-
-def legend(curves: tuple[Curve, ...], readouts: dict[str, str]) -> tuple[Run, ...]:
-    """Return a title that names each series once, in its style, with its readout.
-
-    Args:
-        curves: The curves of the plot.
-        readouts: Name -> formatted value, e.g. under the cursor; a name without one stands alone.
-    """
-    shown = {curve.name: curve for curve in curves if not curve.faded}
-    runs: list[Run] = []
-    for name, curve in shown.items():
-        key = f"{curve.tag}:" if curve.tag else ""
-        runs += [(f"{key}{name}", curve.style), (f" {readouts.get(name, '')}".rstrip(), "title")]
-        runs.append(("  ", "title"))
-    return tuple(run for run in runs[:-1] if run[0])

@@ -46,7 +46,7 @@ def draw_histogram(
     largest = float(bars.max(initial=0.0))
     rows: list[Row] = []
     for count, label in zip(bars.tolist(), labels, strict=True):
-        bar = fit(_bar(count / largest if largest else 0.0, room, braille=braille), room)
+        bar = fit(bar(count / largest if largest else 0.0, room, braille=braille), room)
         if wide:
             number = fit(format_count(count), _COUNT_WIDTH, right=True)
             edge = fit(label, _EDGE_WIDTH - 1, right=True)
@@ -58,7 +58,7 @@ def draw_histogram(
     return tuple(rows)
 
 
-def _bar(share: float, room: int, *, braille: bool) -> str:
+def bar(share: float, room: int, *, braille: bool) -> str:
     """Return a bar; what is not zero is never drawn as nothing."""
     parts = 8 if braille else 2
     filled = round(share * room * parts)

@@ -192,19 +192,20 @@ def _title(plot: Plot, badges: Row, width: int) -> Row:
 
 def _stack(plot: Plot, columns: int) -> tuple[Floats, Floats, Mask]:
     """Return the curves as positions on the scale, and where they break: (curves, columns)."""
-    shape = (len(plot.curves), columns)
-    values = np.empty((2, *shape))
-    broken = np.zeros(shape, dtype=np.bool_)
+    values = np.empty((2, len(plot.curves), columns))
+    breaks: dict[str, Mask] = {}
     for index, curve in enumerate(plot.curves):
         if len(curve.lo) != columns or len(curve.hi) != columns:
             raise ValueError(
                 f"curve {curve.name!r} has {len(curve.lo)} columns, the layout has {columns}"
             )
         values[0, index], values[1, index] = curve.lo, curve.hi
+        at = breaks.setdefault(curve.name, np.zeros(columns, dtype=np.bool_))
         if curve.nonfinite is not None:
-            broken[index] = np.asarray(curve.nonfinite) > 0
+            at |= np.asarray(curve.nonfinite) > 0
     units = _units(values, plot.limits)
-    return units[0], units[1], broken
+    broken = np.array([breaks[curve.name] for curve in plot.curves], dtype=np.bool_)
+    return units[0], units[1], broken.reshape(len(plot.curves), columns)
 
 
 def _units(values: Floats, limits: Limits) -> Floats:

@@ -27,6 +27,7 @@ ASCII_STATE_SIGNS = {
     "crashed": "x",
     "unknown": "?",
 }
+STATE_STYLES = {"stalled": "severity.warning", "crashed": "severity.critical"}
 RATE_RECORDS = 100
 """The rate is that of so many of the newest records."""
 
@@ -55,7 +56,7 @@ def left_part(model: Model) -> Row:
     signs = ASCII_STATE_SIGNS if model.view.ascii else STATE_SIGNS
     runs: list[tuple[str, str]] = [
         (f" {model.session.name} ", "header.name"),
-        (f" {signs[state]} {state} ", f"state.{state}"),
+        (f" {signs[state]} {state} ", STATE_STYLES.get(state, "header")),
     ]
     words: list[str] = []
     run = model.run

@@ -1,0 +1,356 @@
+"""Joins sources, store and detectors: one path, read and judged a burst at a time.
+
+`pump` is all that a front end calls, again and again: from a thread while the screen is up, in a
+loop for a report. It waits for nothing and reads no clock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from traintop.catalogue import Catalogue
+from traintop.checkpoints import known_checkpoints
+from traintop.detectors.engine import Engine
+from traintop.errors import PathError
+from traintop.judging import Judge
+from traintop.liveness import run_state
+from traintop.records import (
+    Checkpoint,
+    DetectorFailure,
+    Finding,
+    NotJudged,
+    Reset,
+    RunInfo,
+    SourceReport,
+    State,
+    Update,
+)
+from traintop.settings import Settings
+from traintop.sources.discovery import Discovery
+from traintop.sources.filesystem import needs_polling
+from traintop.sources.newest import newest_run
+from traintop.sources.registry import Source, open_source
+from traintop.store import Run, Store
+
+STANDARD_INPUT = Path("-")
+REFRESH = 1.0
+"""Seconds between two looks for new files."""
+JUDGED_RECORDS = 2000
+"""Training records judged in one pump, after everything has been read."""
+
+
+class Session:
+    """One run directory, file or standard input.
+
+    Args:
+        path: What to read; an existing directory may still be without a run.
+        settings: Thresholds and the like.
+        until: Judge as if the run had ended at this step.
+        judge: Whether to judge at all.
+
+    Raises:
+        PathError: The path does not exist, cannot be read, or is a file that holds no run.
+        SettingsError: A threshold that no detector has.
+    """
+
+    def __init__(
+        self, path: Path, settings: Settings, *, until: int | None = None, judge: bool = True
+    ) -> None:
+        self.path = path
+        self.store = Store()
+        self.catalogue = Catalogue()
+        self._settings = settings
+        self._until = until
+        self._judging = judge
+        Engine(RunInfo(), settings.detectors)  # Refuses unknown thresholds now, not half-way.
+        self._discovery: Discovery | None = None
+        self._missing: str | None = None
+        self._sources: list[Source] = []
+        self._judges: dict[int, Judge] = {}
+        self._due = 0.0
+        self._modified: float | None = None
+        self._state: State = "waiting"
+        self._discover()
+
+    # --- where -------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """What to call it in a heading."""
+        return "standard input" if self.path == STANDARD_INPUT else self.path.absolute().name
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that results of analyses are kept in; None for standard input."""
+        if self.path == STANDARD_INPUT:
+            return None
+        for source in self._sources:
+            if source.path.name == "run.json":
+                return source.path.parent
+        return self.path if self.path.is_dir() else self.path.parent
+
+    def folders(self) -> list[Path]:
+        """Return the folders whose changes may be news."""
+        folders = {source.path.parent for source in self._sources if source.path != STANDARD_INPUT}
+        if not folders and self.path.is_dir():
+            folders = {self.path}
+        return sorted(folders)
+
+    @property
+    def needs_polling(self) -> bool:
+        """Whether the operating system does not tell of changes to what is read."""
+        return any(
+            source.path == STANDARD_INPUT or needs_polling(source.path) for source in self._sources
+        )
+
+    def waiting_for(self) -> list[str]:
+        """Say what is waited for while there is no record."""
+        lines = [f"Waiting for a run in {self.path}", ""]
+        if self._sources:
+            files = ", ".join(source.path.name for source in self._sources[:4])
+            lines = [f"Waiting for the first record in {files}", ""]
+        elif self._missing:
+            lines += [self._missing, ""]
+        return [*lines, "It is shown by itself when it begins. q leaves."]
+
+    # --- reading -----------------------------------------------------------------------------
+
+    def pump(self, now: float, max_bytes: int = 1 << 20) -> Update:
+        """Read and judge a burst of what is new.
+
+        Args:
+            now: Seconds since 1970.
+            max_bytes: Most bytes to read.
+
+        Returns:
+            The news. Where `more` is set there is more to read or judge at once.
+        """
+        before = self.store.records, len(self.store.log), self._state
+        if now >= self._due:
+            self._look_for_files(now)
+        self._read(max_bytes)
+        news: list[Finding] = []
+        reading = any(source.pending for source in self._sources)
+        if self._judging and not reading:
+            news = self._judge(JUDGED_RECORDS)
+        reports = [source.report() for source in self._sources]
+        backlog = sum(judge.backlog for judge in self._judges.values())
+        if self.store.records != before[0]:
+            self._modified = max(now, self._modified or now) if before[0] else self._modified
+        self._state = self.state(now)
+        return Update(
+            records=self.store.records - before[0],
+            log_lines=len(self.store.log) - before[1],
+            changed=bool(news)
+            or before != (self.store.records, len(self.store.log), self._state)
+            or reading
+            or backlog > 0,
+            findings=tuple(news),
+            state=self._state,
+            last_step=self.judged_until(),
+            bytes_read=sum(report.bytes_read for report in reports),
+            bytes_total=sum(max(report.bytes_total, report.bytes_read) for report in reports),
+            judged=1 - backlog / max(self.store.records, 1),
+            more=reading or backlog > 0,
+        )
+
+    def finish(self) -> None:
+        """Take what is held back for want of a line's end: nothing more is to come."""
+        for source in self._sources:
+            self._take(source.finish())
+        while self._judging and self._judge(JUDGED_RECORDS) is not None and self._backlog():
+            pass
+
+    def _backlog(self) -> int:
+        return sum(judge.backlog for judge in self._judges.values())
+
+    def _look_for_files(self, now: float) -> None:
+        self._due = now + REFRESH
+        if self._discovery is None:
+            self._discover()
+        else:
+            for file in self._discovery.refresh():
+                self._sources.append(open_source(file.path, file.table, alone=file.alone))
+        self._modified = max(
+            (modified for source in self._sources if (modified := _modified(source.path))),
+            default=self._modified,
+        )
+
+    def _discover(self) -> None:
+        """Find the run's files; a directory may still be empty of them."""
+        try:
+            self._discovery = Discovery(self.path)
+        except PathError as error:
+            if not self.path.is_dir() or not os.access(self.path, os.R_OK | os.X_OK):
+                raise
+            self._missing = str(error)
+            return
+        self._sources = [
+            open_source(file.path, file.table, alone=file.alone)
+            for file in self._discovery.paths.files
+        ]
+
+    def _read(self, max_bytes: int) -> None:
+        """Read of all sources alike, so that training and evaluation come together."""
+        pending = sum(source.pending for source in self._sources)
+        share = max(max_bytes // max(pending, 1), 1 << 14)
+        for source in self._sources:
+            if not self._take(source.read(share)):
+                return
+
+    def _take(self, items: Sequence[object]) -> bool:
+        """Take in what a source read; False if everything must be read anew."""
+        for item in items:
+            if isinstance(item, Reset):
+                self._start_over()
+                return False
+            if isinstance(item, RunInfo):
+                for judge in self._judges.values():
+                    judge.retarget(item)
+            self.store.add(item)  # type: ignore[arg-type]
+        return True
+
+    def _start_over(self) -> None:
+        """A file was truncated or replaced: what was read of it is void, and so are verdicts."""
+        for source in self._sources:
+            source.close()
+        self.store, self.catalogue = Store(), Catalogue()
+        self._judges = {}
+        self._discover()
+
+    # --- judging -----------------------------------------------------------------------------
+
+    def _judge(self, records: int) -> list[Finding]:
+        news: list[Finding] = []
+        for run in self.store.runs:
+            if run.index not in self._judges:
+                self._judges[run.index] = Judge(
+                    run, self.catalogue, self.store.info, self._settings.detectors, self._until
+                )
+            news += self._judges[run.index].pump(records)
+        return news
+
+    def run(self, index: int | None = None) -> Run | None:
+        """Return a run, the newest without an index; None before the first record."""
+        runs = self.store.runs
+        if not runs:
+            return None
+        return runs[-1 if index is None else index]
+
+    def judge(self, index: int | None = None) -> Judge | None:
+        """Return the judge of a run, the newest without an index."""
+        run = self.run(index)
+        return None if run is None else self._judges.get(run.index)
+
+    def findings(self, index: int | None = None) -> Sequence[Finding]:
+        """Return all findings of a run, in the order in which they opened."""
+        judge = self.judge(index)
+        return () if judge is None else judge.findings
+
+    def not_judged(self, index: int | None = None) -> tuple[NotJudged, ...]:
+        """Return what could not be judged of a run, and why."""
+        judge = self.judge(index)
+        return () if judge is None else judge.not_judged
+
+    def failures(self, index: int | None = None) -> Sequence[DetectorFailure]:
+        """Return the detectors that failed on a run."""
+        judge = self.judge(index)
+        return () if judge is None else judge.failures
+
+    def judged_until(self) -> int | None:
+        """Return the last step of the newest run, or the one that it is judged until."""
+        run = self.run()
+        last = None if run is None else run.last_step
+        if last is None or self._until is None:
+            return last
+        return min(last, self._until)
+
+    # --- what is known -----------------------------------------------------------------------
+
+    def state(self, now: float) -> State:
+        """Say how the newest run stands."""
+        run = self.run()
+        if run is None:
+            return "waiting"
+        return run_state(run, self.store.info, now, self._modified)
+
+    def reports(self) -> list[SourceReport]:
+        """Return what each file turned out to be."""
+        return [source.report() for source in self._sources]
+
+    def problems(self) -> list[str]:
+        """Say in one line each what could not be read."""
+        left_out = self._discovery.paths.left_out if self._discovery is not None else ()
+        return _problems(self.reports()) + [f"{path}: {why}" for path, why in left_out]
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """Return the checkpoints that the run named or that lie in its folder, by step."""
+        found = self._discovery.paths.checkpoints if self._discovery is not None else ()
+        return known_checkpoints(self.run(), self.catalogue, self.folder, found)
+
+
+def open_run(path: str | Path, settings: Settings | None = None) -> Session:
+    """Read a run as it is now, with all verdicts; call `pump` on the result to follow it.
+
+    Raises:
+        PathError: The path does not exist, cannot be read, or holds no run.
+    """
+    return read_whole(path, settings or Settings())
+
+
+def read_whole(
+    path: str | Path, settings: Settings, *, until: int | None = None, judge: bool = True
+) -> Session:
+    """Read and judge all that is there.
+
+    Raises:
+        PathError: The path does not exist, cannot be read, or holds no run.
+        SettingsError: A threshold that no detector has.
+    """
+    import time
+
+    path = Path(path)
+    if path != STANDARD_INPUT:
+        Discovery(path)  # A folder without a run is an error here, and not to be waited for.
+    session = Session(path, settings, until=until, judge=judge)
+    while session.pump(time.time()).more:
+        pass
+    session.finish()
+    return session
+
+
+def open_paths(paths: Sequence[str], settings: Settings) -> list[Session]:
+    """Open what the command line names; without a path the newest run below this directory.
+
+    Raises:
+        PathError: A path does not exist, cannot be read, or is a file that holds no run.
+    """
+    if not paths:
+        here = Path.cwd()
+        return [Session(newest_run(here) or here, settings)]
+    return [Session(Path(path), settings) for path in paths]
+
+
+def _modified(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _problems(reports: Sequence[SourceReport]) -> list[str]:
+    """Say in one line each what could not be read."""
+    lines: list[str] = []
+    for report in reports:
+        if report.error is not None:
+            lines.append(f"{report.path}: {report.error}")
+        if report.skipped_total:
+            first = report.skipped[0]
+            lines.append(
+                f"{report.path}: {report.skipped_total} "
+                f"line{'s' if report.skipped_total > 1 else ''} passed over, "
+                f"the first is line {first.line}: {first.why}"
+            )
+    return lines

@@ -1,0 +1,306 @@
+"""From a path to the files of a run: what is there now, and, asked again, what has come since."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from traintop.errors import PathError
+from traintop.sources.checkpoints import CheckpointFile, is_checkpoint, order, step_of
+from traintop.sources.layout import OWN_FILES, OWN_RECORDS, SKIPPED_FOLDERS, own_folder
+from traintop.sources.newest import find_runs
+from traintop.sources.registry import STANDARD_INPUT, format_of
+from traintop.sources.tail import HEAD
+
+MAX_DEPTH = 3
+MAX_ENTRIES = 5000
+SETTLED_NS = 2_000_000_000
+MAX_FILES = 64
+"""Files of one run that are followed."""
+
+_METRICS = re.compile(r".*\.(jsonl|ndjson)", re.IGNORECASE)
+_LOG = re.compile(r".*\.(log|out|err)", re.IGNORECASE)
+_MAYBE = re.compile(r".*\.(json|txt)", re.IGNORECASE)
+_TEXT_LOG = re.compile(r".*(log|out|err|train|console|stdio).*\.txt", re.IGNORECASE)
+_RANK = re.compile(r"rank\d+")
+
+
+class RunFile(NamedTuple):
+    """A file of a run, to be opened by `open_source(path, table, alone=alone)`."""
+
+    path: Path
+    table: str
+    alone: bool
+    """Whether its train and val records may have the tables of those names to themselves."""
+
+
+class RunPaths(NamedTuple):
+    """The files of a run."""
+
+    root: Path
+    """The run's folder, or that of its file."""
+    files: tuple[RunFile, ...]
+    checkpoints: tuple[CheckpointFile, ...]
+    """By step."""
+    left_out: tuple[tuple[Path, str], ...] = ()
+    """What is there but not read, and why."""
+
+
+class Discovery:
+    """Watches the folders of a run for files. It only lists folders that have changed.
+
+    Args:
+        path: A run's folder, one of its files, or `-`.
+
+    Raises:
+        PathError: There is no such path, it cannot be read, or it holds no run.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._files: dict[Path, RunFile] = {}
+        self._checkpoints: dict[Path, CheckpointFile] = {}
+        self._left_out: dict[Path, str] = {}
+        self._undecided: set[Path] = set()  # empty so far, and of a name that tells nothing
+        self._folders: dict[Path, tuple[int, int]] = {}  # -> depth, time of modification
+        self._entries = 0
+        self._only_file = False
+        self._own: Path | None = None
+        self._with_rows: set[Path] = set()
+        if path == STANDARD_INPUT:
+            self._root = Path()
+            self._files[path] = RunFile(path, "stdin", True)
+            return
+        _check_readable(path)
+        if not path.is_dir():
+            self._only_file = True
+            self._root = path.parent
+            _check_text(path)
+            self._add(path, with_rows=True)
+        else:
+            self._root = _only_run(path)
+        # Beside a single file checkpoints are looked for, in its folder and the folders there.
+        self._folders[self._root] = (MAX_DEPTH - 1 if self._only_file else 0, -1)
+        self.refresh()
+        if not self._files:
+            raise PathError(_holds_no_run(path))
+
+    @property
+    def paths(self) -> RunPaths:
+        """All that was found so far."""
+        return RunPaths(
+            self._root,
+            tuple(self._files.values()),
+            tuple(order(list(self._checkpoints.values()))),
+            tuple(self._left_out.items()),
+        )
+
+    def refresh(self) -> list[RunFile]:
+        """Look for what is new; return the files that have come since the last call."""
+        before = len(self._files)
+        if self._own is None and not self._only_file:
+            self._own = own_folder(self._root)
+            if self._own is not None:
+                self._folders.setdefault(self._own, (0, -1))
+        pending = list(self._folders)
+        while pending:
+            folder = pending.pop(0)
+            pending += self._scan(folder)
+        for path in sorted(self._undecided):
+            self._consider(path)
+        return list(self._files.values())[before:]
+
+    def _scan(self, folder: Path) -> list[Path]:
+        """List a folder if it has changed; return the folders in it that are new."""
+        depth, modified = self._folders[folder]
+        try:
+            changed = folder.stat().st_mtime_ns
+            if changed == modified:
+                return []
+            with os.scandir(folder) as entries:
+                listed = sorted(entries, key=lambda entry: (_rank(entry.name), entry.name))
+        except OSError as error:
+            self._left_out[folder] = error.strerror or str(error)
+            return []
+        # A file that comes within the same tick of the file system's clock leaves no trace in the
+        # time, so a folder that has just changed is listed again.
+        settled = time.time_ns() - changed > SETTLED_NS
+        first = modified == -1
+        self._folders[folder] = (depth, changed if settled else -2)
+        self._left_out.pop(folder, None)
+        found: list[Path] = []
+        for entry in listed:
+            self._entries += first
+            if self._entries > MAX_ENTRIES:
+                self._left_out[folder] = f"more than {MAX_ENTRIES} files and folders"
+                break
+            path = Path(entry.path)
+            if is_checkpoint(entry):
+                self._note_checkpoint(entry)
+            elif entry.is_dir(follow_symlinks=False):
+                if self._enters(path, depth):
+                    self._folders[path] = (depth + 1, -1)
+                    found.append(path)
+            elif not self._only_file and path not in self._files:
+                self._consider(path)
+        return found
+
+    def _enters(self, folder: Path, depth: int) -> bool:
+        return (
+            depth < MAX_DEPTH and folder.name not in SKIPPED_FOLDERS and folder not in self._folders
+        )
+
+    def _note_checkpoint(self, entry: os.DirEntry[str]) -> None:
+        path = Path(entry.path)
+        try:
+            modified = entry.stat().st_mtime
+        except OSError:
+            return
+        self._checkpoints[path] = CheckpointFile(path, step_of(path), modified)
+
+    def _consider(self, path: Path) -> None:
+        """Follow a file if its name and first bytes say that it is one of the run's."""
+        name = path.name
+        if name in OWN_FILES:
+            self._consider_own(path)
+            return
+        metrics, log, maybe = (bool(p.fullmatch(name)) for p in (_METRICS, _LOG, _MAYBE))
+        if not (metrics or log or maybe):
+            return
+        try:
+            head = _head(path)
+        except OSError as error:
+            self._left_out[path] = error.strerror or str(error)
+            self._undecided.add(path)
+            return
+        self._undecided.discard(path)
+        self._left_out.pop(path, None)
+        kind = format_of(path, head)
+        if not head and maybe:
+            self._undecided.add(path)
+        elif kind == "jsonl" or (metrics and not head):
+            self._add(path, with_rows=True)
+        elif not head or (kind == "text" and (log or metrics or _TEXT_LOG.fullmatch(name))):
+            self._add(path)
+        elif kind not in ("text", "layers", "events"):
+            self._left_out[path] = f"this looks like {kind}"
+
+    def _consider_own(self, path: Path) -> None:
+        """Follow a file of our own format, if it is of this run and not of one below."""
+        rank = _RANK.fullmatch(path.parent.name) is not None
+        self._undecided.discard(path)
+        if self._own is None:
+            self._undecided.add(path)
+        elif self._own != (path.parent.parent if rank else path.parent):
+            self._left_out[path] = "it belongs to another run"
+        elif rank and path.name == "layers.jsonl":
+            self._left_out[path] = "per-layer statistics are read of rank 0 only"
+        elif not rank or path.name in OWN_RECORDS:
+            self._add(path, with_rows=path.name in OWN_RECORDS)
+
+    def _add(self, path: Path, with_rows: bool = False) -> None:
+        if len(self._files) >= MAX_FILES:
+            self._left_out[path] = f"more than {MAX_FILES} files"
+            return
+        table = _table(path, self._root)
+        taken = {file.table for file in self._files.values()}
+        while table in taken:
+            table += "+"
+        self._files[path] = RunFile(path, table, alone=not self._with_rows)
+        if with_rows:
+            self._with_rows.add(path)
+
+
+def discover(path: Path) -> RunPaths:
+    """The files of the run at a path, as they are now. Raises what `Discovery` raises."""
+    return Discovery(path).paths
+
+
+def _rank(name: str) -> int:
+    """Files of our own format first, then metrics, then logs: the first to come is kept."""
+    if name in OWN_FILES:
+        return OWN_FILES.index(name)
+    return 10 if _METRICS.fullmatch(name) else 11
+
+
+def _table(path: Path, root: Path) -> str:
+    """A name for the table of a file's records: its own without endings, below a rank's folder."""
+    name = path.name
+    while (stem := Path(name).stem) != name and Path(name).suffix.lower() in _ENDINGS:
+        name = stem
+    if _RANK.fullmatch(path.parent.name):
+        return f"{path.parent.name}/{name}"
+    if path.name in OWN_FILES or not path.is_relative_to(root):
+        return name
+    # A slash would make it the table of a split, so folders are joined by a dot.
+    return ".".join((*path.relative_to(root).parent.parts, name))
+
+
+_ENDINGS = frozenset({".jsonl", ".ndjson", ".json", ".log", ".txt", ".out", ".err"})
+
+
+def _head(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def _check_readable(path: Path) -> None:
+    try:
+        path.stat()
+        if path.is_dir():
+            with os.scandir(path):
+                pass
+        elif path.is_file():
+            _head(path)
+    except FileNotFoundError:
+        raise PathError(f"{path}: no such file or folder{_similar(path)}") from None
+    except PermissionError:
+        raise PathError(
+            f"{path}: permission denied; ask its owner for read access, or run as a user who has it"
+        ) from None
+    except OSError as error:
+        raise PathError(f"{path}: {error.strerror or error}") from None
+
+
+def _check_text(path: Path) -> None:
+    kind = format_of(path, _head(path))
+    if kind not in ("jsonl", "layers", "events", "text"):
+        raise PathError(
+            f"{path}: this looks like {kind}; give a run's folder, a JSON Lines file or a text log"
+        )
+
+
+def _similar(path: Path) -> str:
+    """Names beside a path that does not exist, which may be what was meant."""
+    try:
+        beside = [entry.name for entry in os.scandir(path.parent)]
+    except OSError:
+        return f", and {path.parent} does not exist either"
+    close = difflib.get_close_matches(path.name, beside, n=3, cutoff=0.6)
+    return (
+        f"; did you mean {' or '.join(str(path.parent / name) for name in close)}?" if close else ""
+    )
+
+
+def _only_run(path: Path) -> Path:
+    """The folder of the one run in a folder, which may be below it."""
+    if own_folder(path) is not None:
+        return path
+    below = find_runs(path)
+    if len(below) > 1:
+        some = ", ".join(map(str, below[:3]))
+        raise PathError(f"{path}: holds {len(below)} runs; name the ones to open, e.g. {some}")
+    return below[0] if below else path
+
+
+def _holds_no_run(path: Path) -> str:
+    return (
+        f"{path}: no run here. Looked {MAX_DEPTH} folders deep for train_diagnostics.jsonl and its"
+        " companions, also in results/diagnostics and $DIAGNOSTICS_DIR, and for *.jsonl, *.log,"
+        " *.out and text logs; give the folder or file that the training writes to"
+    )

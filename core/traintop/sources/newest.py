@@ -1,0 +1,115 @@
+"""Finding runs below a folder, the newest first: what `traintop` opens when it is told nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import deque
+from pathlib import Path
+
+from traintop.sources.checkpoints import is_checkpoint_folder
+from traintop.sources.layout import OWN_FOLDERS, OWN_RECORDS, SKIPPED_FOLDERS
+from traintop.sources.registry import format_of
+from traintop.sources.tail import HEAD
+
+MAX_DEPTH = 6
+MAX_ENTRIES = 20_000
+"""Entries looked at: some tens of milliseconds on a local disk."""
+
+PEEKED = 20
+"""Files of other formats that are opened, the newest first, to see whether they hold metrics."""
+
+METRICS = (".jsonl", ".ndjson", ".json")
+LOGS = (".log", ".out")
+
+
+def find_runs(below: Path) -> list[Path]:
+    """The run folders of our own format below a folder, the one written to last first."""
+    return [path for _, path in sorted(_scan(below)[0], reverse=True)]
+
+
+def newest_run(below: Path) -> Path | None:
+    """The run written to last below a folder: a folder of our own format or a file of metrics.
+
+    A text log is taken only where there is neither. None if nothing is found in a bounded search.
+    """
+    own, metrics, logs = _scan(below)
+    said = os.environ.get("DIAGNOSTICS_DIR")
+    if said and (modified := _modified(below / said)) is not None:
+        own.append((modified, below / said))
+    best = max(own, default=None)
+    for modified, path in sorted(metrics, reverse=True)[:PEEKED]:
+        if best is not None and modified <= best[0]:
+            break
+        if _format(path) == "jsonl":
+            return path
+    if best is not None:
+        return best[1]
+    newest_logs = sorted(logs, reverse=True)[:PEEKED]
+    return next((path for _, path in newest_logs if _format(path) == "text"), None)
+
+
+Found = list[tuple[float, Path]]
+
+
+def _scan(below: Path) -> tuple[Found, Found, Found]:
+    """Our own run folders, files that may hold metrics, and logs, each with when it was written."""
+    own: Found = []
+    metrics: Found = []
+    logs: Found = []
+    folders = deque([(below, 0)])
+    seen = 0
+    while folders and seen < MAX_ENTRIES:
+        folder, depth = folders.popleft()
+        try:
+            with os.scandir(folder) as entries:
+                listed = list(entries)
+        except OSError:
+            continue
+        seen += len(listed)
+        if not {entry.name for entry in listed}.isdisjoint(OWN_RECORDS):
+            own.append((_modified(folder) or 0.0, _run_folder(folder, below)))
+            continue
+        for entry in listed:
+            with contextlib.suppress(OSError):
+                if entry.is_dir(follow_symlinks=False):
+                    if depth < MAX_DEPTH and _enters(entry.name):
+                        folders.append((Path(entry.path), depth + 1))
+                elif entry.name.endswith(METRICS):
+                    metrics.append((entry.stat().st_mtime, Path(entry.path)))
+                elif entry.name.endswith(LOGS):
+                    logs.append((entry.stat().st_mtime, Path(entry.path)))
+    return own, metrics, logs
+
+
+def _enters(name: str) -> bool:
+    return name not in SKIPPED_FOLDERS and not is_checkpoint_folder(name)
+
+
+def _run_folder(folder: Path, below: Path) -> Path:
+    """The folder of the run whose diagnostics are in `folder`."""
+    for name in OWN_FOLDERS[1:]:
+        parts = Path(name).parts
+        root = folder.parents[len(parts) - 1]
+        if folder.parts[-len(parts) :] == parts and root.is_relative_to(below):
+            return root
+    return folder
+
+
+def _modified(folder: Path) -> float | None:
+    """When the records in a folder were last written to; None if there are none."""
+    times: list[float] = []
+    for name in OWN_RECORDS:
+        with contextlib.suppress(OSError):
+            times.append((folder / name).stat().st_mtime)
+    return max(times, default=None)
+
+
+def _format(path: Path) -> str | None:
+    """What a file holds; None if that cannot be told."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError:
+        return None
+    return format_of(path, head) if head else None
