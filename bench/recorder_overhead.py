@@ -1,11 +1,12 @@
 """What the recorder costs a training step.
 
-A transformer of about 10 M parameters is trained on the CPU, with one thread. Blocks of steps with
-and without the recorder take turns in one process, so that a busy machine slows both. Reported is
-the median over the pairs of blocks of the ratio of their mean steps, and beside it the share that
-the recorder's own clock has counted, which other programs disturb less.
+A transformer of about 10 M parameters is trained on the CPU, with one thread. Two trainers, one
+with the recorder and one without, take turns step by step in one process, timed in CPU time, so
+that a busy machine slows both. Reported is the median over blocks of steps of the ratio of their sums (a
+block holds the steps at which the layers are measured), and beside it the share that the recorder's
+own clock has counted.
 
-    python bench/recorder_overhead.py [--pairs 8] [--steps 10] [--small]
+    python bench/recorder_overhead.py [--blocks 6] [--steps 10] [--small]
 
 `--small` trains a network whose step takes about 2 ms instead, where writing a line is what costs.
 """
@@ -92,45 +93,45 @@ class Trainer:
         return loss
 
 
-def timed(trainer: Trainer, recorder: Recorder | None, steps: int) -> float:
-    """Mean seconds of a step over a block of steps, layers and all that is not at every step."""
-    start = time.perf_counter()
-    for _ in range(steps):
-        loss = trainer.step()
-        if recorder is None:
-            loss.item()  # what a plain loop logs
-        else:
-            recorder.step(loss=loss)
-    return (time.perf_counter() - start) / steps
+def timed(trainer: Trainer, recorder: Recorder | None) -> float:
+    """CPU seconds of one step and of its record."""
+    start = time.process_time()
+    loss = trainer.step()
+    if recorder is None:
+        loss.item()  # what a plain loop logs
+    else:
+        recorder.step(loss=loss)
+    return time.process_time() - start
 
 
 def main() -> None:
     """Measure and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pairs", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=10, help="steps of a block")
+    parser.add_argument("--blocks", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=10, help="of a block, of each kind")
     parser.add_argument("--small", action="store_true", help="a step of about 2 ms")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     plain, recorded = Trainer(arguments.small), Trainer(arguments.small)
     with tempfile.TemporaryDirectory() as directory:
         recorder = Recorder(recorded.model, recorded.optimizer, directory=directory, batch_size=8)
-        timed(plain, None, 3)
-        timed(recorded, recorder, 12)
+        for _ in range(12):
+            timed(plain, None)
+            timed(recorded, recorder)
         gc.disable()
         without: list[float] = []
         extra: list[float] = []
-        for pair in range(arguments.pairs):
-            blocks: dict[bool, float] = {}
-            for on in (False, True) if pair % 2 else (True, False):
-                trainer = recorded if on else plain
-                blocks[on] = timed(trainer, recorder if on else None, arguments.steps)
-            without.append(blocks[False])
-            extra.append(blocks[True] - blocks[False])
+        for _ in range(arguments.blocks):
+            spent = {False: 0.0, True: 0.0}
+            for step in range(arguments.steps):
+                for on in (False, True) if step % 2 else (True, False):
+                    spent[on] += timed(recorded if on else plain, recorder if on else None)
+            without.append(spent[False] / arguments.steps)
+            extra.append((spent[True] - spent[False]) / arguments.steps)
         share = recorder.overhead
         recorder.close()
         written = sum(file.stat().st_size for file in Path(directory).iterdir())
-    steps = arguments.pairs * arguments.steps
+    steps = arguments.blocks * arguments.steps
     ratios = [1 + more / base for more, base in zip(extra, without, strict=True)]
     report = {
         "parameters": sum(each.numel() for each in plain.model.parameters()),

@@ -45,16 +45,33 @@ def slow_dots(curve: list[Column], broken: list[bool], rows: int) -> set[tuple[i
 
     own = {x: (row(c[1]), row(c[0])) for x, c in enumerate(filled) if c is not None}
     dots = {(y, x) for x, (top, bottom) in own.items() for y in range(top, bottom + 1)}
-    for x, (top, bottom) in own.items():
+    for x in own:
         if x + 1 in own:
-            next_top, next_bottom = own[x + 1]
-            above, below = (bottom, next_top) if next_top > bottom else (next_bottom, top)
-            middle = (above + below) // 2
-            for y in range(above + 1, below):
-                nearer_above = y <= middle
-                left_is_above = next_top > bottom
-                dots.add((y, x if nearer_above == left_is_above else x + 1))
+            dots |= between(own, x)
     return dots
+
+
+def between(own: dict[int, tuple[int, int]], x: int) -> set[tuple[int, int]]:
+    """Return the dots that join column `x` and the next one."""
+    left, right = own[x], own[x + 1]
+    if right[0] > left[1]:
+        upper, lower, (first, last) = x, x + 1, (left[1] + 1, right[0])
+    else:
+        upper, lower, (first, last) = x + 1, x, (right[1] + 1, left[0])
+    rows = range(first, last)
+
+    def stands_out(column: int, above: bool) -> bool:
+        beside = [own[other] for other in (column - 1, column + 1) if other in own]
+        if above:
+            return len(beside) == 2 and all(other[0] > own[column][1] for other in beside)
+        return len(beside) == 2 and all(other[1] < own[column][0] for other in beside)
+
+    if stands_out(upper, above=True):
+        return {(y, upper) for y in rows}
+    if stands_out(lower, above=False):
+        return {(y, lower) for y in rows}
+    middle = (first - 1 + last) // 2
+    return {(y, upper if y <= middle else lower) for y in rows}
 
 
 def arrays(curve: list[Column]) -> tuple[Floats, Floats]:
@@ -99,9 +116,7 @@ def test_ascii_shows_every_extreme(curve: list[Column], height: int) -> None:
             assert ASCII_GLYPHS[cells[row // 3, x // 2]] != " "
 
 
-@given(
-    st.lists(st.floats(), min_size=6, max_size=6), st.lists(st.floats(), min_size=6, max_size=6)
-)
+@given(st.lists(st.floats(), min_size=6, max_size=6), st.lists(st.floats(), min_size=6, max_size=6))
 def test_any_number_can_be_drawn(lo: list[float], hi: list[float]) -> None:
     none = np.zeros((1, 6), dtype=bool)
     spans = extents(np.array([lo]), np.array([hi]), none, 8)

@@ -23,7 +23,7 @@ positive = st.floats(min_value=0, exclude_min=True, allow_infinity=False)
         (-3, 8, False, (-5.0, 10.0)),
         (0.02, 7, True, (0.01, 10.0)),
         (0.11, 0.19, True, (0.1, 0.2)),
-        (1007, 1007, False, (900.0, 1150.0)),
+        (1007, 1007, False, (900.0, 1200.0)),
         (0, 0, False, (0.0, 1.0)),
     ],
 )
@@ -127,7 +127,7 @@ def test_steps_are_round(size: float, parts: float, expected: tuple[float, int])
         (Limits(0, 3), 2, ["0", "2"], ""),
         (Limits(2.12345, 2.12347), 3, ["2.12345", "2.12346", "2.12347"], ""),
         (Limits(1e6 + 0.001, 1e6 + 0.003), 3, ["+0.001", "+0.002", "+0.003"], "+1000000"),
-        (Limits(0, 50_000), 3, ["0", "50k"], ""),
+        (Limits(0, 50_000), 3, ["0", "25k", "50k"], ""),
         (Limits(10_000, 12_000), 5, ["10.0k", "10.5k", "11.0k", "11.5k", "12.0k"], ""),
         (Limits(0, 1e-4), 3, ["0", "5e-5", "1e-4"], ""),
         (Limits(0, 3e6), 4, ["0", "1M", "2M", "3M"], ""),
@@ -136,7 +136,7 @@ def test_steps_are_round(size: float, parts: float, expected: tuple[float, int])
         (Limits(0, 5e-324), 5, ["0", "5e-324"], ""),
         (Limits(1e-4, 10, log=True), 6, ["1e-4", "0.001", "0.01", "0.1", "1", "10"], ""),
         (Limits(1e-4, 10, log=True), 3, ["1e-4", "0.01", "1"], ""),
-        (Limits(0.1, 1000, log=True), 2, ["0.1", "100"], ""),
+        (Limits(0.1, 1000, log=True), 2, ["1", "1000"], ""),
         (Limits(1, 10, log=True), 4, ["1", "10"], ""),
         (Limits(2, 5, log=True), 4, ["2", "5"], ""),
         (Limits(0.12, 0.18, log=True), 4, ["0.12", "0.14", "0.16", "0.18"], ""),
@@ -160,8 +160,7 @@ def test_labels_fit_and_differ(one: float, other: float, count: int, log: bool) 
     assert all(len(label) <= LABEL_WIDTH for label in labels)
     assert len(ticks.offset) <= 2 * LABEL_WIDTH
     assert len(labels) <= 2 * count + 2
-    if limits.high - limits.low > 1e-9 * max(abs(limits.low), abs(limits.high)):
-        assert len(set(labels)) == len(labels)
+    assert len(set(labels)) == len(labels)
 
 
 @pytest.mark.parametrize(

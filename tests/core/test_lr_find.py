@@ -145,8 +145,9 @@ def test_unshuffled_data_comes_in_another_order_for_each_seed() -> None:
             optimizer=lambda params: torch.optim.SGD(params, lr=0.1),
         )
         run(target, options={"num_it": 10, "end_lr": 1e-3})
-        assert len(seen) == 20
-        assert seen[:10] != seen[10:]
+        assert len(seen) == 40
+        assert seen[:10] == seen[10:20]  # at rest and in training, the same batches
+        assert seen[:10] != seen[20:30]
 
 
 def test_parameter_groups_keep_their_proportion() -> None:

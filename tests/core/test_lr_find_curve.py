@@ -143,18 +143,24 @@ def test_a_short_curve_has_no_suggestion() -> None:
 
 def test_span_and_agreement() -> None:
     assert lr_curve.span([{"a": 1e-3, "b": 1e-3}]) == (1e-3, pytest.approx(1e-3), 1e-3, 1.0)
+    # Five values, the middle half from 1e-4 to 1e-3: one outlier on each side changes nothing.
+    five = lr_curve.span([{"a": 1e-7, "b": 1e-4, "c": 10**-3.5}, {"a": 1e-3, "b": 10.0}])
+    assert five == (1e-7, pytest.approx(10**-3.5), 10.0, pytest.approx(0.5))
     found = lr_curve.span([{"a": 1e-3, "b": None}, {"a": 1e-2}])
     assert found is not None
     low, median, high, agreement = found
     assert (low, high) == (1e-3, 1e-2)
     assert median == pytest.approx(10**-2.5)
-    assert agreement == pytest.approx(0.5)
-    assert lr_curve.span([{"a": 1e-6, "b": 1.0}]) == (1e-6, pytest.approx(1e-3), 1.0, 0.0)
+    assert agreement == pytest.approx(0.75)
+    wide = lr_curve.span([{"a": 1e-6, "b": 1.0}])
+    assert wide == (1e-6, pytest.approx(1e-3), 1.0, 0.0)
 
 
-def test_edge_is_where_the_last_climb_begins() -> None:
-    losses = np.concatenate([np.ones(50), [9.0], np.ones(9), np.linspace(3, 60, 20)])
-    lrs = lrs_for(losses)
-    smoothed = lr_curve.smooth(losses, 0.5)
-    assert lr_curve.edge(lrs, losses, smoothed, 80) == lrs[60]
-    assert lr_curve.edge(lrs, np.ones(80), np.ones(80), 80) is None
+def test_edge_is_the_first_loss_that_no_batch_had_at_rest() -> None:
+    lrs = lr_curve.schedule(1e-7, 10.0, 80)
+    at_rest = np.tile([0.1, 1.0], 40)
+    losses = at_rest.copy()
+    assert lr_curve.edge(lrs, losses, at_rest) is None
+    losses[60:] = 2.1
+    assert lr_curve.edge(lrs, losses, at_rest) == lrs[60]
+    assert lr_curve.edge(lrs, losses, -at_rest) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -19,7 +20,7 @@ from traintop.errors import TraintopError
 from traintop.records import Update
 from traintop_tui.actions import ACTIONS, actions_for
 from traintop_tui.follow import Follower
-from traintop_tui.messages import News
+from traintop_tui.messages import News, ReadingFailed
 from traintop_tui.model import Model
 from traintop_tui.screens.analyses import AnalysesScreen
 from traintop_tui.screens.findings import FindingsScreen
@@ -88,15 +89,32 @@ class TraintopApp(App[int]):
             with contextlib.suppress(ValueError, NotImplementedError):
                 loop.add_signal_handler(number, self.exit)
         if self._follower is not None:
-            self.run_worker(
-                self._follower.run, thread=True, exit_on_error=True, group="follow"
-            )
+            # A daemon: nothing that it waits for may keep the terminal from the user.
+            threading.Thread(target=self._follow, name="follow", daemon=True).start()
 
     def on_unmount(self) -> None:
         """Stop reading and end the analyses; the training goes on."""
         if self._follower is not None:
             self._follower.stop()
         self.model.jobs.close()
+
+    def _follow(self) -> None:
+        try:
+            if self._follower is not None:
+                self._follower.run()
+        except Exception as error:  # noqa: BLE001 - said on the screen, which stays
+            self.post_message(ReadingFailed(error))
+
+    def on_reading_failed(self, failed: ReadingFailed) -> None:
+        """Say that nothing new will come; what was read stays on the screen."""
+        self.notify(
+            f"{type(failed.error).__name__}: {failed.error}. What was read stays; "
+            "start traintop again to follow the run.",
+            title="Reading has stopped",
+            severity="error",
+            markup=False,
+            timeout=60,
+        )
 
     def _post_news(self, updates: Sequence[Update]) -> None:
         self.post_message(News(updates))

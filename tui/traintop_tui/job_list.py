@@ -133,6 +133,10 @@ class JobList:
         if item.job is not None and item.result is None:
             item.job.cancel()
 
+    def close(self) -> None:
+        """End all jobs and wait until no process is left."""
+        self._queue.close()
+
     def pinned(self) -> list[JobItem]:
         """Return the items with a result that belongs to a step."""
         return [item for item in self.items if item.state == "ok" and item.step is not None]

@@ -19,3 +19,11 @@ class News(Message):
     def can_replace(self, message: Message) -> bool:
         """Let a newer one of the kind stand for it."""
         return isinstance(message, News)
+
+
+class ReadingFailed(Message):
+    """The follower has ended with an error that nobody expected."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error

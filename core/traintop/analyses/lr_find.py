@@ -21,9 +21,8 @@ from traintop.analyses.lr_curve import Floats
 if TYPE_CHECKING:
     import torch
 
-FAR_ABOVE = 3.0
-"""A learning rate this many times the edge of divergence (half a decade) is called too high: a
-fresh optimizer diverges somewhat earlier than one whose averages have settled."""
+FAR_ABOVE = 2.0
+"""A learning rate this many times the edge of divergence is called too high (see `lr_curve.edge`)."""
 
 
 def run(context: Context) -> Outcome:
@@ -82,7 +81,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     low, high = result["range"]
     return [
         f"suggested learning rate {result['suggested']:.2e}, range {low:.2e} to {high:.2e}",
-        f"agreement {result['agreement']:.2f} (1: all the same, 0: 2 decades apart), {seeds}",
+        f"agreement {result['agreement']:.2f} (1: same value, 0: 2 decades apart), {seeds}",
         methods,
         ended,
     ]
@@ -226,7 +225,7 @@ def _outcome(
         "seeds": list(seeds),
     }
     edges = [
-        lr_curve.edge(lrs[: len(c.losses)], np.array(c.losses), np.array(c.smoothed), steps)
+        lr_curve.edge(lrs[: len(c.losses)], np.array(c.losses), c.at_rest) or c.stopped_at
         for c in curves
     ]
     return Outcome(
@@ -262,7 +261,7 @@ def _judge(
             causes=[
                 {
                     "cause": "learning rate too high",
-                    "because": f"from lr {max(edges):.1e} on the loss stayed above twice its best",
+                    "because": f"at lr {max(edges):.1e} the loss is twice the worst before training",
                 }
             ],
             next=[{"do": f"train from this checkpoint at lr {advice:.1e}"}] if advice else [],

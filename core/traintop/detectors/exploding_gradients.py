@@ -107,7 +107,7 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         if usual is None or usual.shape != norms.shape:
             self._layer_usual = np.where(usable, norms, np.nan)
         else:
-            beyond = usable & (norms > self.thresholds.ratio * usual)
+            beyond = usable & (norms / self.thresholds.ratio > usual)
             self._layers = named(self._names, beyond)
             calm = usable & ~beyond
             usual[calm] = np.exp(
@@ -118,7 +118,7 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
             return self.update(layers=self._layers)
         if self._train_norm or not usable.any():
             return ()
-        return self._judge(stats.step, float(np.sqrt(np.square(norms[usable]).sum())))
+        return self._judge(stats.step, math.hypot(*norms[usable].tolist()))
 
     def not_judged(self) -> NotJudged | None:
         """A run without gradient norms, or with clipped ones."""
@@ -159,7 +159,8 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         if self._count >= ready and not context.warming_up:
             self._limit = thresholds.ratio * usual if usual > 0 else math.inf
             self._lowest = min(self._lowest, usual)
-            if self._count & 31 == 0:
+            # Every eighth sample, samples being every fourth record.
+            if self._count & 31 == 1:
                 self._clipped = self._is_clipped()
         else:
             self._limit = math.inf

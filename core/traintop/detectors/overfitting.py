@@ -8,11 +8,18 @@ from typing import ClassVar, NamedTuple
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
-from traintop.detectors.windows import DIFFERENCE_MEDIAN, mann_kendall, median
+from traintop.detectors.windows import mann_kendall, median
 from traintop.records import Evidence, NextTest, NotJudged, Row, Severity
 
 REMEMBERED = 400
 """Evaluations since the best that are kept."""
+
+NOISE_OF = 30
+"""Evaluations that the noise is measured on: the first ones fall too fast for it."""
+
+DEVIATION_MEDIAN = 0.826
+"""Median absolute deviation from the mean of both neighbours, in standard deviations of normal
+noise: 0.6745 x sqrt(1.5)."""
 
 TREND_OF = 60
 """Evaluations that the trend test looks at, evenly spread: it is quadratic in them."""
@@ -30,7 +37,8 @@ class OverfittingThresholds(Thresholds, frozen=True):
     of_best: float = 0.07
     """Share above the minimum, of the mean of the last three."""
     noise: float = 2.0
-    """Noise of an evaluation, from successive differences, above the minimum."""
+    """Standard deviations of an evaluation above the minimum, measured against the mean of its
+    neighbours, which a steady fall or rise does not inflate."""
     of_start: float = 0.01
     """Share of the starting loss above the minimum: near 0, a few hard examples are 7 %."""
     above: float = 0.9
@@ -73,7 +81,7 @@ class Overfitting(Detector[OverfittingThresholds]):
         self._at_best: Evaluation | None = None
         self._latest: deque[Evaluation] = deque(maxlen=3)
         self._since: deque[Evaluation] = deque(maxlen=REMEMBERED)
-        self._differences: deque[float] = deque(maxlen=REMEMBERED)
+        self._deviations: deque[float] = deque(maxlen=NOISE_OF)
         self._worst = 0.0
         self._judged = False
 
@@ -88,9 +96,10 @@ class Overfitting(Detector[OverfittingThresholds]):
         accuracy = row.values.get("accuracy/val", math.nan)
         level = self.context.loss.level
         now = Evaluation(row.step, value, level, accuracy)
-        if self._latest:
-            self._differences.append(abs(value - self._latest[-1].loss))
         self._latest.append(now)
+        if len(self._latest) == 3:
+            before, middle, _ = self._latest
+            self._deviations.append(abs(middle.loss - 0.5 * (before.loss + value)))
         # The first values stand for themselves: the minimum may well be the first evaluation.
         smooth = median(each.loss for each in self._latest)
         if smooth < self._best:
@@ -110,14 +119,14 @@ class Overfitting(Detector[OverfittingThresholds]):
         self._at_best = None
         self._latest.clear()
         self._since.clear()
-        self._differences.clear()
+        self._deviations.clear()
 
     def _rise(self) -> float:
         return sum(each.loss for each in self._latest) / len(self._latest) - self._best
 
     def _limit(self) -> float:
         thresholds = self.thresholds
-        noise = median(self._differences) / DIFFERENCE_MEDIAN
+        noise = median(self._deviations) / DEVIATION_MEDIAN
         return max(
             thresholds.of_best * abs(self._best),
             thresholds.noise * noise,

@@ -230,6 +230,9 @@ class Plateau(Detector[PlateauThresholds]):
     def _evaluation_improves(self, start: float) -> bool:
         before = [loss for step, loss in self._evals if step < start]
         since = [loss for step, loss in self._evals if step >= start]
+        if not before:
+            # Nothing came before the window: its own first evaluation is the yardstick.
+            before, since = since[:1], since[1:]
         if not before or not since:
             return False
         return min(since) < min(before) - self.thresholds.evaluation * abs(min(before))

@@ -187,10 +187,8 @@ class Recorder:
                 self._event("note", step=max(self._last, 0), text=text)
 
     def close(self) -> None:
-        """Write what is still on its way and take every hook out of model and optimizer."""
-        if not self._closed:
-            self._closed = True
-            self._finalizer()
+        """End the record: write what is still on its way, and take every hook away again."""
+        self._end(finished=True)
 
     @property
     def overhead(self) -> float:
@@ -203,11 +201,23 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        if error is not None:
+        # Ctrl-C and exit requests are how people end a run that they have seen enough of.
+        failed = isinstance(error, Exception)
+        if failed:
             self.note(f"ended by {type(error).__name__}: {error}")
-        self.close()
+        self._end(finished=not failed)
 
     # --- how it is done -------------------------------------------------------------------------
+
+    def _end(self, *, finished: bool) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        with self._guarded:
+            self._readback.drain()
+            if finished:
+                self._event("control", step=max(self._last, 0), action="finished")
+        self._finalizer()
 
     def _record_step(self, step: int | None, epoch: float | None, metrics: dict[str, Any]) -> None:
         start = time.perf_counter()

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,7 +52,12 @@ def _value(value: object) -> str:
 def _member(key: str, value: object) -> str:
     if key == "time" and isinstance(value, float):
         return f'"time":{value:.3f}'
-    return f"{json.dumps(key)}:{_value(value)}"
+    return f"{_quoted(key)}:{_value(value)}"
+
+
+@lru_cache(maxsize=1024)
+def _quoted(key: str) -> str:
+    return json.dumps(key)
 
 
 class LineWriter:

@@ -73,5 +73,5 @@ class LineSplitter:
             return
         self._pieces.append(data)
         if self._held > self._limit:
-            self._pieces = [b"".join(self._pieces)[:KEPT_OF_A_CUT_LINE]]
+            self._pieces = [b"".join(self._pieces)[: min(KEPT_OF_A_CUT_LINE, self._limit)]]
             self._cutting = True

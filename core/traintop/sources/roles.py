@@ -29,9 +29,9 @@ NAMES: dict[str, str] = {
     ),
     "lr": (
         "lr learning_rate lr_0 lr_pg0 pg0_lr lr_group0 lr_group_0 learning_rate_0 "
-        "learning_rate_pg0 optimizer_lr optim_lr optim_learning_rate lr_adam lr_adamw "
-        "lr_sgd lr_rmsprop lr_lion lr_adafactor lr_muon lr_adam_pg0 lr_adamw_pg0 lr_sgd_pg0 lr_adamw_group0 lr_adam_group0 "
-        "lr_decoupledadamw_group0 base_lr current_lr"
+        "learning_rate_pg0 optimizer_lr optim_lr optim_learning_rate lr_adam lr_adamw lr_sgd "
+        "lr_rmsprop lr_lion lr_adafactor lr_muon lr_adam_pg0 lr_adamw_pg0 lr_sgd_pg0 "
+        "lr_adamw_group0 lr_adam_group0 lr_decoupledadamw_group0 base_lr current_lr"
     ),
     "grad_norm": (
         "grad_norm gradient_norm gnorm grad_norm_total total_grad_norm global_grad_norm "

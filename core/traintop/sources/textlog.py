@@ -15,13 +15,13 @@ SEARCHED = 2000
 
 # `step 10`, `step:125/1770`, `"step": 7`, `[step=100/2000,`, `iter 10:`, `iteration    1/ 24000`,
 # `it 200`, and llm.c's `s:250`. Not `total_steps=1000`, `ms/step: 9`, `step 0.5`, `step 10 ms`.
-_NUMBER = r"""["']?\s{0,8}[:=#]?\s{0,8}\[?\s{0,12}(\d{1,3}(?:,\d{3})+|\d{1,15})(?![\d,]*[.%\w])"""
+_NUMBER = r"""["']?\s{0,8}[:=#]?\s{0,12}(\d{1,3}(?:,\d{3}){1,3}|\d{1,10})(?![\d,]*[.%\w])"""
 _GLOBAL_STEP = re.compile(rf"(?<![a-z])global[_ -]?steps?{_NUMBER}", re.IGNORECASE)
 _STEP = re.compile(
     rf"(?<![\w-])(?<!s/)(?:current_steps?|train_step|step|iteration|iter|it){_NUMBER}",
     re.IGNORECASE,
 )
-_SHORT_STEP = re.compile(r"s:(\d{1,15}) ")
+_SHORT_STEP = re.compile(r"s:(\d{1,10}) ")
 
 
 def step_of(text: str) -> int | None:

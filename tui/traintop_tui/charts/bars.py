@@ -34,7 +34,9 @@ def draw_bars(
     """
     if width < 1 or height < 1:
         return ((),) * max(height, 0)
-    label_width = min(max((cell_width(label) for label in labels), default=0), int(width * _LABEL_SHARE))
+    label_width = min(
+        max((cell_width(label) for label in labels), default=0), int(width * _LABEL_SHARE)
+    )
     note_width = max((cell_width(note) for note in notes), default=0)
     room = max(width - label_width - note_width - 2, 0)
     shown = len(labels) if len(labels) <= height else height - 1

@@ -125,10 +125,10 @@ def to_rows(codes: Codes, styles: StyleIds, names: list[str], spreading: int | N
         codes: Shape (height, width), characters of width one.
         styles: Same shape, indexes into `names`.
         names: Style names; the first one is that of an empty cell.
-        spreading: Styles from this index on colour nothing but the glyph, so blanks to the right of
-            such a cell join its run: fewer runs are drawn faster and are fewer bytes over SSH.
+        spreading: Styles from 1 to below this index colour nothing but the glyph, so blanks to the
+            right of such a cell join its run: fewer runs are drawn faster and are fewer bytes.
     """
-    if not codes.shape[1]:
+    if not codes.size:
         return ((),) * len(codes)
     if spreading is not None:
         styles = _spread(codes, styles, spreading)
@@ -152,7 +152,7 @@ def _spread(codes: Codes, styles: StyleIds, spreading: int) -> StyleIds:
     index: NDArray[np.int64] = np.where(blank, 0, np.arange(codes.shape[1], dtype=np.int64))
     np.maximum.accumulate(index, axis=1, out=index)
     nearest = np.take_along_axis(styles, index, axis=1)
-    nearest[nearest < spreading] = 0
+    nearest[nearest >= spreading] = 0
     return np.where(blank, nearest, styles)
 
 

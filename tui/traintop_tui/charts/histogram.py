@@ -46,13 +46,13 @@ def draw_histogram(
     largest = float(bars.max(initial=0.0))
     rows: list[Row] = []
     for count, label in zip(bars.tolist(), labels, strict=True):
-        bar = fit(bar(count / largest if largest else 0.0, room, braille=braille), room)
+        drawn = fit(bar(count / largest if largest else 0.0, room, braille=braille), room)
         if wide:
             number = fit(format_count(count), _COUNT_WIDTH, right=True)
             edge = fit(label, _EDGE_WIDTH - 1, right=True)
-            row: Row = ((f"{edge} ", "label"), (bar, style), (number, "label"))
+            row: Row = ((f"{edge} ", "label"), (drawn, style), (number, "label"))
         else:
-            row = ((bar, style),)
+            row = ((drawn, style),)
         rows.append(row)
     rows += [fit_runs((), width)] * (height - len(rows))
     return tuple(rows)

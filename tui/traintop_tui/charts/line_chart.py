@@ -69,9 +69,9 @@ class _Painter:
         self.layout = layout
         self.glyphs = UNICODE if plot.braille else ASCII
         self.dots = BRAILLE_DOTS if plot.braille else ASCII_DOTS
-        self.canvas = Canvas(
-            layout.width, layout.height - layout.plot_y, [curve.style for curve in plot.curves]
-        )
+        # Curve `i` has style `i + 1`.
+        spreading = [*(curve.style for curve in plot.curves), "grid"]
+        self.canvas = Canvas(layout.width, layout.height - layout.plot_y, spreading)
         self.lo, self.hi, self.broken = _stack(plot, layout.columns)
         with np.errstate(invalid="ignore"):
             self.above, self.below = self.hi > 1, self.lo < 0
@@ -120,7 +120,7 @@ class _Painter:
         return self.lane + (last - round(min(max(unit, 0.0), 1.0) * last)) // self.dots
 
     def _dot_lines(self, labels: dict[int, str]) -> None:
-        style = self.canvas.style("grid")
+        style = len(self.plot.curves) + 1
         for row in labels:
             self.canvas.codes[row, self.layout.plot_x :: 2] = ord(self.glyphs.grid)
             self.canvas.styles[row, self.layout.plot_x :] = style

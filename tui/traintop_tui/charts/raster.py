@@ -94,20 +94,32 @@ def _bridged(lo: Floats, hi: Floats, known: Mask, broken: Mask) -> tuple[Floats,
 def _joined(
     top: NDArray[np.int16], bottom: NDArray[np.int16], pair: Mask
 ) -> tuple[NDArray[np.int16], NDArray[np.int16]]:
-    """Lengthen neighbours that do not touch until they meet half-way."""
+    """Lengthen neighbours that do not touch until they do.
+
+    A peak is drawn down to its neighbours and a valley up to them, so that a spike of one column
+    stays as thin as it is; on a slope two columns meet half-way.
+    """
     joined_top, joined_bottom = top.copy(), bottom.copy()
     left_top, left_bottom = top[:, :-1], bottom[:, :-1]
     right_top, right_bottom = top[:, 1:], bottom[:, 1:]
-
     falls = pair & (right_top > left_bottom)
+    rises = pair & (left_top > right_bottom)
+    peak, valley = np.zeros(top.shape, dtype=np.bool_), np.zeros(top.shape, dtype=np.bool_)
+    peak[:, 1:-1] = rises[:, :-1] & falls[:, 1:]
+    valley[:, 1:-1] = falls[:, :-1] & rises[:, 1:]
+
+    # `middle` is the last row of the upper column, the next one the first of the lower column.
     middle = (left_bottom + right_top) // 2
+    middle = np.where(valley[:, 1:], left_bottom, middle)
+    middle = np.where(peak[:, :-1], right_top - 1, middle)
     np.copyto(joined_bottom[:, :-1], middle, where=falls)
     np.copyto(joined_top[:, 1:], middle + 1, where=falls)
 
-    rises = pair & (left_top > right_bottom)
     middle = (right_bottom + left_top) // 2
+    middle = np.where(valley[:, :-1], right_bottom, middle)
+    middle = np.where(peak[:, 1:], left_top - 1, middle)
+    # A column may be lengthened by each of its neighbours.
     upper, lower = joined_bottom[:, 1:], joined_top[:, :-1]
-    # A column may be lengthened both ways, by each of its neighbours.
     np.copyto(upper, np.maximum(upper, middle), where=rises)
     np.copyto(lower, np.minimum(lower, middle + 1), where=rises)
     return joined_top, joined_bottom

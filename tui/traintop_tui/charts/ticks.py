@@ -106,9 +106,9 @@ def _multiples(low: float, high: float, parts: float) -> tuple[float, int, list[
 
 
 def _end_ticks(low: float, high: float, count: int, width: int) -> Ticks:
-    """Label the two limits themselves, as exactly as the width allows."""
-    ends = [low, high] if count > 1 else [high]
-    return Ticks(tuple(Tick(value, _exactest(value, width)) for value in ends))
+    """Label the two limits themselves as exactly as the width allows; one where it tells none apart."""
+    bottom, top = Tick(low, _exactest(low, width)), Tick(high, _exactest(high, width))
+    return Ticks((bottom, top) if count > 1 and bottom.label != top.label else (top,))
 
 
 def _zip(values: Sequence[float], labels: Sequence[str]) -> tuple[Tick, ...]:

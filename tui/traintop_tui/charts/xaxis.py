@@ -141,8 +141,8 @@ def _elapsed(seconds: float, step: float, decimals: int) -> str:
     days, hours = divmod(hours, 24)
     sign = "-" if seconds < 0 else ""
     head = f"{sign}{days}d" if days else sign
-    if step >= _DAY:
-        return head or "0"
+    if days and not hours and not minutes and not rest:
+        return head
     if days or hours:
         return f"{head}{hours}h{minutes:02d}" + (f":{rest:02d}" if rest else "")
     if minutes:

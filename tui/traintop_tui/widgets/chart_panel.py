@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual import events
 
+from traintop.catalogue import SeriesRef
 from traintop.records import Floats
 from traintop.store import Reduced
 from traintop_tui.charts.cells import Rows, Run
@@ -19,6 +20,9 @@ from traintop_tui.widgets.canvas import Canvas
 
 TAGS = "tvabcdef"
 """Letters that tell the curves of one chart apart without colour."""
+
+
+EXACT_ROLES = frozenset({"lr", "gpu_memory", "loss_scale"})
 
 
 class ChartPanel(Canvas):
@@ -53,7 +57,8 @@ class ChartPanel(Canvas):
         for index, ref in enumerate(self.panel.refs):
             reduced = model.reduce(ref, edges)
             if reduced is not None:
-                curves += curves_of(ref, reduced, index, model.view.smoothing, self._tag(index))
+                weight = 0.0 if is_exact(ref) else model.view.smoothing
+                curves += curves_of(ref, reduced, index, weight, self._tag(index))
         self._limits = limits_of(curves, model.view.log_y, self._limits)
         cursor = model.view.cursor
         plot = Plot(
@@ -96,6 +101,11 @@ class ChartPanel(Canvas):
             runs += [(f"{tag}:" if tag else "", f"series{index % 8}"),
                      (ref.label, f"series{index % 8}"), (readout, "title"), ("  ", "title")]
         return tuple(run for run in runs if run[0])
+
+
+def is_exact(ref: CurveRef) -> bool:
+    """Tell whether a curve has no noise to be smoothed away: a schedule, or memory in use."""
+    return isinstance(ref, SeriesRef) and ref.role in EXACT_ROLES
 
 
 def curves_of(

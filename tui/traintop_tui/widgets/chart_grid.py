@@ -1,0 +1,45 @@
+"""As many charts as there is room for, in columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from textual.containers import Container
+
+from traintop_tui.widgets.chart_panel import ChartPanel
+
+if TYPE_CHECKING:
+    from traintop_tui.app import TraintopApp
+
+LEAST_WIDTH, LEAST_HEIGHT = 38, 7
+"""Cells: a chart smaller than this is not worth its place."""
+WIDE = 60
+"""Cells: a third column of charts must leave each of them so much."""
+MOST_PANELS = 6
+
+
+class ChartGrid(Container):
+    """Shows the panels of the model, the most telling first."""
+
+    def on_resize(self) -> None:
+        """Another number of charts may fit."""
+        self.fill()
+
+    def fill(self) -> None:
+        """Mount, reuse or remove charts so that they fit the series and the room."""
+        width, height = self.size
+        if not width or not height:
+            return
+        panels = cast("TraintopApp", self.app).model.panels()
+        columns = 3 if width >= 3 * WIDE else max(min(width // LEAST_WIDTH, 2), 1)
+        rows = max(height // LEAST_HEIGHT, 1)
+        count = min(len(panels), columns * rows, MOST_PANELS)
+        columns = min(columns, max(count, 1))
+        self.styles.grid_size_columns = columns
+        self.styles.grid_size_rows = -(-max(count, 1) // columns)
+        widgets = list(self.query(ChartPanel))
+        for widget, panel in zip(widgets, panels[:count], strict=False):
+            widget.show(panel)
+        for widget in widgets[count:]:
+            widget.remove()
+        self.mount_all(ChartPanel(panel) for panel in panels[len(widgets) : count])
