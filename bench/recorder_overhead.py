@@ -2,9 +2,9 @@
 
 A transformer of about 10 M parameters is trained on the CPU, with one thread. Two trainers, one
 with the recorder and one without, take turns step by step in one process, timed in CPU time, so
-that a busy machine slows both. Reported is the median over blocks of steps of the ratio of their sums (a
-block holds the steps at which the layers are measured), and beside it the share that the recorder's
-own clock has counted.
+that a busy machine slows both. Reported is the median over blocks of steps of the ratio of their
+sums (a block holds the steps at which the layers are measured), and beside it the share that the
+recorder's own clock has counted.
 
     python bench/recorder_overhead.py [--blocks 6] [--steps 10] [--small]
 

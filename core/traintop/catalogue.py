@@ -41,7 +41,9 @@ class Catalogue:
     def roles_of(self, run: Run, table: str) -> dict[str, str]:
         """Return series name -> role for those series of a table that have one."""
         return {
-            ref.name: ref.role for ref in self.refs(run) if ref.table == table and ref.role is not None
+            ref.name: ref.role
+            for ref in self.refs(run)
+            if ref.table == table and ref.role is not None
         }
 
 

@@ -52,7 +52,9 @@ def known_checkpoints(
 
 def _existing(named: str, folder: Path | None) -> Path | None:
     """Return the file that an event names, if it is there: beside the run, above it, or here."""
-    bases = [Path.cwd()] if folder is None else [folder, folder.parent, folder.parent.parent, Path()]
+    bases = (
+        [Path.cwd()] if folder is None else [folder, folder.parent, folder.parent.parent, Path()]
+    )
     for base in bases:
         path = (base / named).absolute()
         if path.exists():

@@ -149,9 +149,8 @@ def to_text(description: Description) -> str:
             f"{series.first_step}..{series.last_step}, last {last}{odd}"
         )
     if description.layers.names:
-        lines.append(
-            f"  layers: {description.layers.names} in {_count(description.layers.records, 'record')}"
-        )
+        records = _count(description.layers.records, "record")
+        lines.append(f"  layers: {description.layers.names} in {records}")
     if description.log_lines:
         lines.append(f"  log: {_count(description.log_lines, 'line')}")
     for checkpoint in description.checkpoints:

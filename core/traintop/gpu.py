@@ -42,7 +42,7 @@ class GpuMonitor:
     def start(self) -> None:
         """Find the devices. Slow the first time (a driver is loaded): call it off the screen."""
         try:
-            import pynvml
+            import pynvml  # type: ignore[import-untyped] # it ships no types
 
             pynvml.nvmlInit()
             self._handles = [

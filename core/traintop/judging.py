@@ -186,7 +186,11 @@ class Judge:
         last = int(np.searchsorted(layers.step, horizon, side="right"))
         self._layers_fed = max(first, last)
         return [
-            (float(layers.step[row]), _LAYERS, _feed_one(self._engine.feed_layers, layers.record(row)))
+            (
+                float(layers.step[row]),
+                _LAYERS,
+                _feed_one(self._engine.feed_layers, layers.record(row)),
+            )
             for row in range(first, last)
         ]
 

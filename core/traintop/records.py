@@ -122,7 +122,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     event: str
     step: int | None = None
     time: float | None = None
-    fields: dict[str, Any] = msgspec.field(default_factory=dict)
+    fields: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     """The other keys of the line; a checkpoint has `path`, an analysis `result`."""
 
 
@@ -168,7 +168,7 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     skipped_total: int = 0
     error: str | None = None
     """Why the file cannot be read at the moment, e.g. permission denied."""
-    ignored: dict[str, int] = msgspec.field(default_factory=dict)
+    ignored: dict[str, int] = msgspec.field(default_factory=dict[str, int])
     """Keys whose values are no numbers (text, lists, settings) -> how many of them were met."""
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal, cast
 
 import msgspec
 
@@ -71,13 +72,14 @@ def _encode(value: object) -> str:
     return msgspec.json.encode(_printable(msgspec.to_builtins(value))).decode()
 
 
-def _printable(value: object) -> object:
+def _printable(value: Any) -> Any:
+    """JSON has no word for NaN and the infinities: they are strings, as in the files."""
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
     if isinstance(value, dict):
-        return {key: _printable(item) for key, item in value.items()}
+        return {key: _printable(item) for key, item in cast("dict[str, Any]", value).items()}
     if isinstance(value, list | tuple):
-        return [_printable(item) for item in value]
+        return [_printable(item) for item in cast("Sequence[Any]", value)]
     return value
 
 
@@ -85,7 +87,11 @@ def to_text(report: CheckReport) -> str:
     """Write the report for a person, in plain text."""
     lines = [f"{report.path}: {_headline(report)}"]
     for finding in report.findings:
-        lines += ["", f"{finding.severity.upper():8} {finding.title}  [{finding.id}]", *_when(finding)]
+        lines += [
+            "",
+            f"{finding.severity.upper():8} {finding.title}  [{finding.id}]",
+            *_when(finding),
+        ]
         lines += [f"  measured: {line}" for line in evidence_lines(finding)]
         lines += [f"  likely:   {cause.cause} ({cause.because})" for cause in finding.causes]
         lines += [f"  next:     {test}" for test in next_lines(finding)]
@@ -145,6 +151,7 @@ def evidence_lines(finding: Finding) -> list[str]:
 def next_lines(finding: Finding) -> list[str]:
     """Write each next test in one line."""
     return [
-        test.do + (f" [{test.analysis} {test.checkpoint or ''}".rstrip() + "]" if test.analysis else "")
+        test.do
+        + (f" [{test.analysis} {test.checkpoint or ''}".rstrip() + "]" if test.analysis else "")
         for test in finding.next
     ]

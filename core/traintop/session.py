@@ -20,6 +20,7 @@ from traintop.records import (
     Checkpoint,
     DetectorFailure,
     Finding,
+    Item,
     NotJudged,
     Reset,
     RunInfo,
@@ -136,7 +137,7 @@ class Session:
         if self._judging and not reading:
             news = self._judge(JUDGED_RECORDS)
         reports = [source.report() for source in self._sources]
-        backlog = sum(judge.backlog for judge in self._judges.values())
+        backlog = self._backlog()
         if self.store.records != before[0]:
             self._modified = max(now, self._modified or now) if before[0] else self._modified
         self._state = self.state(now)
@@ -160,8 +161,10 @@ class Session:
         """Take what is held back for want of a line's end: nothing more is to come."""
         for source in self._sources:
             self._take(source.finish())
-        while self._judging and self._judge(JUDGED_RECORDS) is not None and self._backlog():
-            pass
+        if self._judging:
+            self._judge(JUDGED_RECORDS)
+        while self._backlog():
+            self._judge(JUDGED_RECORDS)
 
     def _backlog(self) -> int:
         return sum(judge.backlog for judge in self._judges.values())
@@ -200,7 +203,7 @@ class Session:
             if not self._take(source.read(share)):
                 return
 
-    def _take(self, items: Sequence[object]) -> bool:
+    def _take(self, items: Sequence[Item]) -> bool:
         """Take in what a source read; False if everything must be read anew."""
         for item in items:
             if isinstance(item, Reset):
@@ -209,7 +212,7 @@ class Session:
             if isinstance(item, RunInfo):
                 for judge in self._judges.values():
                     judge.retarget(item)
-            self.store.add(item)  # type: ignore[arg-type]
+            self.store.add(item)
         return True
 
     def _start_over(self) -> None:

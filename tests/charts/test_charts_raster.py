@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -32,7 +33,7 @@ def slow_dots(curve: list[Column], broken: list[bool], rows: int) -> set[tuple[i
     """Return the (row, column) of every dot, row 0 at the top."""
     filled: list[Column] = list(curve)
     known = [x for x, column in enumerate(curve) if column is not None]
-    for left, right in zip(known, known[1:], strict=False):
+    for left, right in itertools.pairwise(known):
         if any(broken[x] for x in range(left + 1, right)):
             continue
         start, end = (sum(curve[x] or (0, 0)) / 2 for x in (left, right))

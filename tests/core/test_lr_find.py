@@ -45,15 +45,15 @@ def context_of(target: Target, **how: Any) -> Context:
 
 
 class Quadratic(nn.Module):
-    """loss = w² / 2 * curvature: gradient descent diverges beyond lr = 2 / curvature."""
+    """Curvatures up to a given one: gradient descent diverges beyond lr = 2 / curvature."""
 
     def __init__(self, curvature: float) -> None:
         super().__init__()
-        self.curvature = curvature
+        self.curvature = curvature * torch.logspace(-4, 0, 10)
         self.w = nn.Parameter(torch.ones(10))
 
     def forward(self, _batch: torch.Tensor) -> torch.Tensor:
-        return self.curvature * (self.w**2).sum() / 2
+        return (self.curvature * self.w**2).sum() / 2
 
 
 def quadratic(curvature: float) -> Target:
@@ -90,8 +90,7 @@ def test_quadratic_breaks_at_the_known_edge(curvature: float) -> None:
     result = run(quadratic(curvature), options=how).result
     known = 2 / curvature
     assert set(result) == KEYS
-    # From there on the loss grows, but from very little: the stop comes somewhat later.
-    assert known < result["stopped_at"] < 30 * known
+    assert known < result["stopped_at"] < 10 * known  # it has to grow again first
     assert result["lrs"][result["losses"].index(min(result["losses"]))] == pytest.approx(
         known, rel=0.3
     )
@@ -178,7 +177,7 @@ def test_parameter_groups_keep_their_proportion() -> None:
 
 @pytest.mark.parametrize(
     ("current", "checkpoint_lr", "found"),
-    [(1000.0, None, True), (0.5, None, False), (None, 1000.0, True), (None, 0.5, False)],
+    [(100.0, None, True), (0.5, None, False), (None, 100.0, True), (None, 0.5, False)],
 )
 def test_a_learning_rate_far_above_the_edge_is_a_finding(
     current: float | None, checkpoint_lr: float | None, found: bool
@@ -208,7 +207,7 @@ def test_weights_that_are_not_finite_are_said_so() -> None:
     target = quadratic(1.0)
     with torch.no_grad():
         next(target.model.parameters()).fill_(math.nan)
-    with pytest.raises(AnalysisFailedError, match="not finite at the first batch"):
+    with pytest.raises(AnalysisFailedError, match="not finite before any training"):
         run(target)
 
 

@@ -66,8 +66,10 @@ def _listing() -> list[str]:
     for analysis in ANALYSES.values():
         lines.append(f"{analysis.id:16} {analysis.title}: {analysis.description}")
         lines.append(f"{'':16} needs {', '.join(analysis.needs)} of the target")
-        for option in analysis.options:
-            lines.append(f"{'':18} --set {option.name}={option.default}  {option.help}")
+        lines += [
+            f"{'':18} --set {option.name}={option.default}  {option.help}"
+            for option in analysis.options
+        ]
     return lines
 
 
@@ -99,6 +101,8 @@ def _say(event: JobEvent) -> None:
     if isinstance(event, Log):
         print(event.text, file=sys.stderr)
     elif isinstance(event, Progress) and sys.stderr.isatty():
-        print(f"\r\x1b[K{event.done}/{event.total} {event.what}", end="", file=sys.stderr, flush=True)
+        print(
+            f"\r\x1b[K{event.done}/{event.total} {event.what}", end="", file=sys.stderr, flush=True
+        )
         if event.done == event.total:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

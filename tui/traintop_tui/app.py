@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.style import Style
 from textual.app import App, SystemCommand
@@ -46,7 +46,7 @@ class TraintopApp(App[int]):
     CSS_PATH = Path(str(files("traintop_themes") / "traintop.tcss"))
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = ""
-    MODES: ClassVar[dict[str, str | type[Screen[None]]]] = {
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "overview": OverviewScreen,
         "layers": LayersScreen,
         "findings": FindingsScreen,
@@ -220,6 +220,8 @@ class TraintopApp(App[int]):
             self.notify(str(error), title=f"Cannot start {name}", severity="error", markup=False)
             return
         self.notify(
-            f"on {job.checkpoint_name}; see 5 for its progress", title=f"{name} started", markup=False
+            f"on {job.checkpoint_name}; see 5 for its progress",
+            title=f"{name} started",
+            markup=False,
         )
         self.redraw()

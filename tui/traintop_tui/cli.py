@@ -193,11 +193,11 @@ def _demo(arguments: list[str]) -> int:
     _add_screen_flags(parser)
     parsed = parser.parse_args(arguments)
 
-    from traintop_tui import demo_command
+    from traintop_tui.demo_command import list_faults, training
 
     if parsed.list:
-        return demo_command.list_faults()
-    with demo_command.training(parsed.fault, parsed.directory) as folder:
+        return list_faults()
+    with training(parsed.fault, parsed.directory) as folder:
         return _run_app([str(folder)], parsed)
 
 

@@ -15,7 +15,9 @@ def config(arguments: Sequence[str]) -> int:
     import argparse
 
     parser = argparse.ArgumentParser(prog="traintop config", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=("show", "path", "keys", "themes"), default="show")
+    parser.add_argument(
+        "what", nargs="?", choices=("show", "path", "keys", "themes"), default="show"
+    )
     what = parser.parse_args(arguments).what
     print({"show": _show, "path": _path, "keys": _keys, "themes": _themes}[what]())
     return 0
@@ -32,8 +34,8 @@ def _show() -> str:
 
 
 def _path() -> str:
-    files = settings_files() or ["(no settings file)"]
-    return "\n".join([*map(str, files), f"yours would be {config_folder() / 'config.toml'}"])
+    files = [str(file) for file in settings_files()] or ["(no settings file)"]
+    return "\n".join([*files, f"yours would be {config_folder() / 'config.toml'}"])
 
 
 def _keys() -> str:

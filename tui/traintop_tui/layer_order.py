@@ -73,7 +73,8 @@ class LayerChoice:
             return list(range(count))
         now, before = self.values(layers, step)
         key = now if self.sort == "value" else relative_change(now, before)
-        return np.argsort(-np.nan_to_num(key, nan=-np.inf), kind="stable").tolist()
+        order: list[int] = np.argsort(-np.nan_to_num(key, nan=-np.inf), kind="stable").tolist()
+        return order
 
     def values(self, layers: LayerTable, step: float) -> tuple[Floats, Floats]:
         """Return the values at a step and at the record half-way back, each of shape (layers,)."""

@@ -11,7 +11,9 @@ _TRACEBACK = re.compile(r"Traceback \(most recent call last\)")
 _ERROR = re.compile(
     r"\b(error|exception|fatal|critical|traceback|out of memory|nan|inf)\b|Error\b", re.IGNORECASE
 )
-_WARNING = re.compile(r"\b(warn(ing)?|overflow|skipp(ed|ing)|deprecated)\b|Warning\b", re.IGNORECASE)
+_WARNING = re.compile(
+    r"\b(warn(ing)?|overflow|skipp(ed|ing)|deprecated)\b|Warning\b", re.IGNORECASE
+)
 
 
 def severity_of(line: str) -> str:

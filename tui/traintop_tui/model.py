@@ -17,7 +17,7 @@ from traintop.launch import make_request
 from traintop.records import Checkpoint, Finding, Floats, Update
 from traintop.session import Session
 from traintop.settings import Settings
-from traintop.store import AxisMap, Reduced, Run
+from traintop.store import Axis, AxisMap, Reduced, Run
 from traintop_tui.charts.frame import Mark, MarkKind
 from traintop_tui.charts.xaxis import XKind
 from traintop_tui.job_list import JobItem, JobList
@@ -155,7 +155,7 @@ class Model:
         if run is None or run.main is None:
             return
         per_epoch = self.session.store.info.steps_per_epoch
-        have = [axis for axis in AXES if AxisMap(run.main, axis, per_epoch).available]
+        have: list[Axis] = [axis for axis in AXES if AxisMap(run.main, axis, per_epoch).available]
         at = have.index(self.view.axis) if self.view.axis in have else -1
         self.view.axis = have[(at + 1) % len(have)]
 
@@ -258,7 +258,7 @@ class Model:
         return None if table is None else table.value_at(ref.name, step)
 
     def next_nonfinite(self) -> float | None:
-        """Return the step of the next NaN or infinite value after the cursor, then from the start."""
+        """Return where the next NaN or infinite stretch after the cursor begins, else the first."""
         run = self.run
         after = -np.inf if self.view.cursor is None else self.view.cursor
         steps: list[float] = []
@@ -266,9 +266,8 @@ class Model:
             for ref in panel.refs:
                 if run is not None and isinstance(ref, SeriesRef):
                     table = run.tables[ref.table]
-                    series = table.series[ref.name]
-                    for index in np.flatnonzero(~np.isfinite(series.values())).tolist():
-                        steps.append(float(table.step[series.row_of(index)]))
+                    rows = table.series[ref.name].nonfinite_rows()
+                    steps += [float(table.step[row]) for row in rows]
         later = [step for step in steps if step > after]
         return min(later or steps, default=None)
 
@@ -315,7 +314,7 @@ class Model:
                 ]
             stat = FINDING_STATISTICS.get(finding.id)
             if stat is not None and run.layers is not None:
-                refs = [LayerRef(stat, layer) for layer in finding.layers[:6]] + refs[:1]
+                refs = [*(LayerRef(stat, layer) for layer in finding.layers[:6]), *refs[:1]]
         return Panel(finding.title, refs or (self.panels() or [Panel("")])[0].refs)
 
     def window_of(self, finding: Finding) -> Extent:
@@ -334,7 +333,7 @@ class Model:
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints that were found, by step."""
-        return sorted(self.session.checkpoints(), key=lambda c: (-1 if c.step is None else c.step))
+        return sorted(self.session.checkpoints(), key=lambda c: -1 if c.step is None else c.step)
 
     def checkpoint_for(self, step: float | None) -> Checkpoint | None:
         """Return the newest checkpoint at or before a step; without a step the newest."""

@@ -128,6 +128,10 @@ class ActivationWatch(TorchFunctionMode):
 
 def _kind(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
     plain = name if name.startswith("__") else name.rstrip("_")
+    if plain == "hardtanh":
+        low = args[1] if len(args) > 1 else kwargs.get("min_val", -1.0)
+        # That is how ReLU6 is made; bounds other than 0 or -1 say nothing about saturation.
+        return "relu6" if low == 0 else "hardtanh" if low == -1 else None
     if plain in ACTIVATIONS:
         return plain
     if plain in ("clamp", "clip", "clamp_min"):  # max(x, 0), written another way

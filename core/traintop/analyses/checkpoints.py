@@ -34,7 +34,13 @@ _STEP_IN_NAME = (
     re.compile(r"(?:^|[^a-z])(?:ckpt|checkpoint|model|weights|state)[=_-]?(\d+)", re.IGNORECASE),
     re.compile(r"^(\d+)(?:\.|$)"),
 )
-_REFUSED = re.compile(r"Unsupported (?:global: GLOBAL|class|operand) ?'?([\w.<>]*)")
+_REFUSED = re.compile(
+    r"(?:Unsupported global: |unsupported )GLOBAL (\S+)"
+    r"|Trying to call reduce for unrecognized function (\S+)"
+    r"|Can only (?:build|create)[^,;]*? got (\S+)",
+    re.IGNORECASE,
+)
+_UNPICKLER = re.compile(r"WeightsUnpickler error:\s*(\S.*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +238,7 @@ def _torch_file(path: Path) -> Mapping[str, Any]:
     except Exception as error:  # noqa: BLE001 - a damaged file makes a reader fail in any way
         refused = _REFUSED.search(str(error))
         if refused:
-            what = refused[1].strip(".") or "an object"
+            what = next(filter(None, refused.groups()), "an object").strip(".'")
             raise AnalysisFailedError(
                 f"checkpoint {path} is refused: it asks for {what}, and loading that could run "
                 "code; save model.state_dict() and plain numbers only"
@@ -248,6 +254,11 @@ def _torch_file(path: Path) -> Mapping[str, Any]:
 
 
 def _first(error: Exception) -> str:
-    """The first line of an error, short."""
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:160]
+    """What an error says, in a short line; without torch's advice to load the file regardless."""
+    text = str(error).strip()
+    found = _UNPICKLER.search(text)
+    if found:
+        return found[1][:160]
+    if not text or text.startswith("Weights only load failed"):
+        return type(error).__name__
+    return text.splitlines()[0][:160]

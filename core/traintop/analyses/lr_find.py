@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 FAR_ABOVE = 2.0
-"""A learning rate this many times the edge of divergence is called too high (see `lr_curve.edge`)."""
+"""A learning rate this many times the edge of divergence is too high; see `lr_curve.edge`."""
 
 
 def run(context: Context) -> Outcome:
@@ -261,7 +261,7 @@ def _judge(
             causes=[
                 {
                     "cause": "learning rate too high",
-                    "because": f"at lr {max(edges):.1e} the loss is twice the worst before training",
+                    "because": f"at lr {max(edges):.1e} the loss is twice the worst before",
                 }
             ],
             next=[{"do": f"train from this checkpoint at lr {advice:.1e}"}] if advice else [],

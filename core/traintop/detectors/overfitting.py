@@ -36,7 +36,7 @@ class OverfittingThresholds(Thresholds, frozen=True):
     """Evaluations since the smoothed minimum."""
     of_best: float = 0.07
     """Share above the minimum, of the mean of the last three."""
-    noise: float = 2.0
+    noise: float = 2.5
     """Standard deviations of an evaluation above the minimum, measured against the mean of its
     neighbours, which a steady fall or rise does not inflate."""
     of_start: float = 0.01

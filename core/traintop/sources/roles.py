@@ -103,24 +103,31 @@ def role_of(name: str, table: str = "") -> Match | None:
         name: As the writer has it: `train/loss`, `eval_accuracy`, `lr-AdamW`.
         table: Of its rows: `val` makes a plain `loss` the validation loss.
     """
-    words = [word for word in _WORDS.split(_CAMEL.sub("_", name).lower()) if word]
-    if (whole := WHOLE_NAMES.get("_".join(words))) is not None:
-        return Match(*whole)
-    split, preference = _split_of_table(table), 0
-    for place in (0, -1, 1):
-        if len(words) > 1 and -len(words) <= place < len(words) and words[place] in SPLITS:
-            split = SPLITS[words.pop(place)]
-            break
-    found = _LOOKUP.get("_".join(words))
-    if found is None:
-        return None
-    role, preference = found
+    for spelling in (name, _CAMEL.sub("_", name)):
+        words = [word for word in _WORDS.split(spelling.lower()) if word]
+        if (whole := WHOLE_NAMES.get("_".join(words))) is not None:
+            return Match(*whole)
+        split = _take_split(words)
+        found = _LOOKUP.get("_".join(words))
+        if found is not None:
+            return _match(*found, split or _split_of_table(table))
+    return None
+
+
+def _match(role: str, preference: int, split: str | None) -> Match | None:
+    """The role in a part of the data: a learning rate of the validation is none."""
     if split == "test":  # the test data stand in where a run has no validation
         preference += 1000
     if role in SPLIT_ROLES:
         return Match(f"{role}/{'train' if split in (None, 'train') else 'val'}", preference)
-    if split in (None, "train") or role in BOTH:
-        return Match(role, preference)
+    return Match(role, preference) if split in (None, "train") or role in BOTH else None
+
+
+def _take_split(words: list[str]) -> str | None:
+    """Take the word away that says which part of the data is meant: the first, last or second."""
+    for place in (0, -1, 1):
+        if 1 < len(words) > place and words[place] in SPLITS:
+            return SPLITS[words.pop(place)]
     return None
 
 

@@ -119,7 +119,8 @@ class FileTail:
     @property
     def pending(self) -> bool:
         """Whether more bytes are known to be there."""
-        return self.error is None and self.bytes_total > self.bytes_read
+        reachable = self._fd is not None or self.error is None
+        return reachable and self.bytes_total > self.bytes_read
 
     def read(self, max_bytes: int) -> Chunk:
         """Take at most `max_bytes` new bytes, without waiting for any.

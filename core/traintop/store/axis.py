@@ -23,7 +23,7 @@ class AxisMap:
     """
 
     def __init__(self, table: Table, axis: Axis, steps_per_epoch: int | None = None) -> None:
-        self.axis = axis
+        self.axis: Axis = axis
         self._step = table.step
         self._per_epoch = steps_per_epoch
         column = table.time if axis == "time" else table.epoch

@@ -98,6 +98,13 @@ class Series:
             return np.clip(rows - self.first_row, 0, len(self._values))
         return np.searchsorted(self._rows.view(), rows)
 
+    def nonfinite_rows(self) -> list[int]:
+        """Return the rows in which a stretch of NaN or infinite values begins."""
+        bad = ~np.isfinite(self.values())
+        begins = bad.copy()
+        begins[1:] &= ~bad[:-1]
+        return [self.row_of(index) for index in np.flatnonzero(begins).tolist()]
+
     def reduce(self, edges: NDArray[np.int64]) -> Reduced:
         """Reduce to columns; no extreme is lost, however many values fall into a column.
 

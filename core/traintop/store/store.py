@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from traintop.records import Event, Item, LayerNames, LayerStats, LogLines, Rows, RunInfo
+from traintop.records import Event, Item, LayerNames, LayerStats, LogLines, Reset, Rows, RunInfo
 from traintop.store.layers import LayerTable
 from traintop.store.log import LogStore
 from traintop.store.splitter import Splitter
@@ -73,6 +73,8 @@ class Store:
                 self.log.append(item)
             case RunInfo():
                 self.info = item
+            case Reset():
+                raise ValueError("a store does not forget: make a new one after a Reset")
 
     def _add_rows(self, rows: Rows) -> None:
         self.records += len(rows.step)

@@ -19,9 +19,10 @@ _DIVISIONS = 4
 MIN_USED = 0.4
 """Limits shrink once the data fill less than this share of them."""
 
-_PERCENTILES = (1.0, 99.0)
+_OUTLIERS = 0.01
+"""Share of the columns at either end that does not count when outliers are left out."""
 _EXTENSION = 0.5
-"""How far beyond the percentiles, in units of the range between them, a value is still shown."""
+"""How far beyond the others, in units of their range, an outlier is still shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,7 @@ def data_range(
     if log:
         low_values, high_values = np.log10(low_values), np.log10(high_values)
     # Divided, so that the distance between two finite numbers cannot overflow.
-    least = float(np.percentile(low_values / 4, _PERCENTILES[0]))
-    most = float(np.percentile(high_values / 4, _PERCENTILES[1]))
+    least, most = _ranked(low_values, _OUTLIERS) / 4, _ranked(high_values, 1 - _OUTLIERS) / 4
     reach = max(most - least, 0.0) * _EXTENSION
     floor, ceiling = _finite(4 * (least - reach)), _finite(4 * (most + reach))
     if log:
@@ -96,6 +96,12 @@ def _usable(arrays: Iterable[Floats], log: bool) -> Floats:
     parts = [np.asarray(array, dtype=np.float64).ravel() for array in arrays]
     values = np.concatenate(parts) if parts else np.empty(0)
     return values[np.isfinite(values) & (values > 0)] if log else values[np.isfinite(values)]
+
+
+def _ranked(values: Floats, share: float) -> float:
+    """Return the value below which a share of the values lies."""
+    rank = round(share * (len(values) - 1))
+    return float(np.partition(values, rank)[rank])
 
 
 def choose_limits(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from traintop_tui.charts.scale import Limits, is_ordinary, nice_step, power10
+from traintop_tui.charts.scale import LARGEST, Limits, is_ordinary, nice_step, power10
 
 LABEL_WIDTH = 7
 """Cells for a label of the vertical axis."""
@@ -72,10 +72,10 @@ def _log_ticks(limits: Limits, count: int) -> tuple[Tick, ...]:
     elif len(values) < 2:
         whole = math.floor(math.log10(limits.low))
         values = [m * power10(k) for k in range(whole, last + 1) for m in (1.0, 2.0, 5.0)]
-    inside = [v for v in values if limits.low * (1 - 1e-9) <= v <= limits.high * (1 + 1e-9)]
-    if len(inside) > count:
-        return ()
-    return tuple(Tick(value, _short(value)) for value in inside)
+    low, high = limits.low * (1 - 1e-9), min(limits.high * (1 + 1e-9), LARGEST)
+    ticks = tuple(Tick(value, _short(value)) for value in values if low <= value <= high)
+    alike = len({tick.label for tick in ticks}) < len(ticks)
+    return () if alike or len(ticks) > count else ticks
 
 
 def _linear_ticks(limits: Limits, count: int, width: int) -> Ticks:
@@ -106,7 +106,7 @@ def _multiples(low: float, high: float, parts: float) -> tuple[float, int, list[
 
 
 def _end_ticks(low: float, high: float, count: int, width: int) -> Ticks:
-    """Label the two limits themselves as exactly as the width allows; one where it tells none apart."""
+    """Label the two limits as exactly as the width allows, one of them where that is too little."""
     bottom, top = Tick(low, _exactest(low, width)), Tick(high, _exactest(high, width))
     return Ticks((bottom, top) if count > 1 and bottom.label != top.label else (top,))
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from traintop_tui.actions import Where
+from traintop_tui.host import host_of
 from traintop_tui.screens.analysis_picker import AnalysisPicker
 from traintop_tui.screens.run_screen import RunScreen, bindings_of
 from traintop_tui.widgets.job_table import CheckpointTable, JobTable
 from traintop_tui.widgets.result_chart import ResultChart
 from traintop_tui.widgets.result_text import ResultText
-
-if TYPE_CHECKING:
-    from traintop_tui.app import TraintopApp
 
 
 class AnalysesScreen(RunScreen):
@@ -43,7 +41,7 @@ class AnalysesScreen(RunScreen):
 
     def _start(self, name: str | None) -> None:
         if name is not None:
-            cast("TraintopApp", self.app).start_analysis(name)
+            host_of(self).start_analysis(name)
 
     def _select(self, by: int) -> None:
         count = len(self.model.job_items())

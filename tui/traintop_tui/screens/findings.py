@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from traintop_tui.actions import Where
+from traintop_tui.host import host_of
 from traintop_tui.model import Panel
 from traintop_tui.screens.run_screen import RunScreen, bindings_of
 from traintop_tui.widgets.blind_spots import BlindSpots
 from traintop_tui.widgets.chart_panel import ChartPanel
 from traintop_tui.widgets.finding_detail import FindingDetail
 from traintop_tui.widgets.finding_list import FindingList
-
-if TYPE_CHECKING:
-    from traintop_tui.app import TraintopApp
 
 
 class FindingsScreen(RunScreen):
@@ -72,7 +70,7 @@ class FindingsScreen(RunScreen):
 
     def action_start_test(self) -> None:
         finding = self.model.selected_finding()
-        app = cast("TraintopApp", self.app)
+        app = host_of(self)
         tests = [test for test in finding.next if test.analysis] if finding is not None else []
         for test in tests:
             if test.analysis in self.model.analyses():

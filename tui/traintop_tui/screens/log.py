@@ -74,7 +74,10 @@ class LogScreen(RunScreen):
         self._ask("search: text or regular expression", self._search)
 
     def action_log_filter(self) -> None:
-        self._ask("show only lines with: text or regular expression; empty shows all", self.view.set_filter)
+        self._ask(
+            "show only lines with: text or regular expression; empty shows all",
+            self.view.set_filter,
+        )
 
     def action_log_next_match(self) -> None:
         self._match(1)

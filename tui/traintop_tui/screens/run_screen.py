@@ -1,9 +1,9 @@
-"""The base of the screens that show a run: header, footer, redrawing, and the keys of the charts."""
+"""The base of the screens that show a run: header, footer, redrawing, keys of the charts."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -11,12 +11,12 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from traintop_tui.actions import Where, actions_for
+from traintop_tui.host import host_of
 from traintop_tui.widgets.action_footer import ActionFooter
 from traintop_tui.widgets.canvas import Canvas
 from traintop_tui.widgets.run_header import RunHeader
 
 if TYPE_CHECKING:
-    from traintop_tui.app import TraintopApp
     from traintop_tui.model import Model
 
 CURSOR_COLUMNS = 100
@@ -47,8 +47,14 @@ class RunScreen(Screen[None]):
     PLACES: ClassVar[tuple[Where, ...]] = ("charts",)
     """Whose actions it has, its own first."""
 
-    HORIZONTAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-narrow"), (110, "-wide")]
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]] | None] = [(0, "-short"), (36, "-tall")]
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - declared so by Textual
+        (0, "-narrow"),
+        (110, "-wide"),
+    ]
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012 - declared so by Textual
+        (0, "-short"),
+        (36, "-tall"),
+    ]
 
     def compose(self) -> ComposeResult:
         """Put the body between header and footer."""
@@ -63,7 +69,7 @@ class RunScreen(Screen[None]):
     @property
     def model(self) -> Model:
         """What the app shows."""
-        return cast("TraintopApp", self.app).model
+        return host_of(self).model
 
     def redraw(self) -> None:
         """Draw what has changed."""
@@ -157,10 +163,14 @@ class RunScreen(Screen[None]):
             self.notify("There is no finding in this run.")
             return
         cursor = self.model.view.cursor
-        self.model.finding = (self.model.finding + (by if cursor is not None else 0)) % len(findings)
+        self.model.finding = (self.model.finding + (by if cursor is not None else 0)) % len(
+            findings
+        )
         finding = findings[self.model.finding]
         self.model.view.put_cursor(self.model.extent, finding.onset_step)
-        self.notify(finding.title, title=f"since step {finding.onset_step}", markup=False, timeout=3)
+        self.notify(
+            finding.title, title=f"since step {finding.onset_step}", markup=False, timeout=3
+        )
         self.redraw()
 
     def action_next_nonfinite(self) -> None:
@@ -172,4 +182,4 @@ class RunScreen(Screen[None]):
         self.redraw()
 
     def action_log_at_cursor(self) -> None:
-        cast("TraintopApp", self.app).show_log_at(self.model.view.cursor)
+        host_of(self).show_log_at(self.model.view.cursor)

@@ -31,6 +31,7 @@ class SeriesPicker(ModalScreen[list[str] | None]):
 
     def __init__(self, labels: Sequence[str], chosen: Sequence[str]) -> None:
         super().__init__()
+        self._box = SelectionList[str]()
         self._labels = list(labels)
         self._chosen = [label for label in chosen if label in labels]
 
@@ -39,7 +40,7 @@ class SeriesPicker(ModalScreen[list[str] | None]):
         with Vertical(classes="dialog"):
             yield Label("Choose curves: type to search, ↓ then Space to choose, Enter to draw")
             yield Input(placeholder="search")
-            yield SelectionList[str]()
+            yield self._box
 
     def on_mount(self) -> None:
         """Begin with all of them."""
@@ -60,14 +61,12 @@ class SeriesPicker(ModalScreen[list[str] | None]):
     def _list(self, text: str) -> None:
         words = text.lower().split()
         found = [label for label in self._labels if all(word in label.lower() for word in words)]
-        box = self.query_one(SelectionList)
+        box = self._box
         box.clear_options()
-        box.add_options(
-            Selection(Content(label), label, label in self._chosen) for label in found
-        )
+        box.add_options(Selection(Content(label), label, label in self._chosen) for label in found)
 
     def action_to_list(self) -> None:
-        self.query_one(SelectionList).focus()
+        self._box.focus()
 
     def action_accept(self) -> None:
         self.dismiss(self._chosen)

@@ -17,7 +17,10 @@ class BlindSpots(Canvas):
         rows: list[Row] = [((f"Not judged  {len(blind)}", "title"),)]
         for spot in blind:
             text = f"{spot.id}: needs {spot.needs}"
-            rows += [((line if not i else f"  {line}", "label"),) for i, line in enumerate(wrap(text, width - 2))]
+            rows += [
+                ((line if not i else f"  {line}", "label"),)
+                for i, line in enumerate(wrap(text, width - 2))
+            ]
         for failure in session.failures():
             text = f"detector {failure.id} failed and is off: {failure.error}"
             rows += [((line, "severity.warning"),) for line in wrap(text, width)]

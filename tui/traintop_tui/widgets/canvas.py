@@ -1,8 +1,8 @@
-"""The base of all our widgets: rows of cells in, and only the cells that changed to the terminal."""
+"""The base of all our widgets: rows of cells in, and to the terminal only those that changed."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from textual.geometry import Region, Size
@@ -10,9 +10,9 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from traintop_tui.charts.cells import Row, Rows, changed_spans, fit_runs
+from traintop_tui.host import host_of
 
 if TYPE_CHECKING:
-    from traintop_tui.app import TraintopApp
     from traintop_tui.model import Model
 
 
@@ -35,7 +35,7 @@ class Canvas(Widget):
     @property
     def model(self) -> Model:
         """What the app shows."""
-        return cast("TraintopApp", self.app).model
+        return host_of(self).model
 
     def redraw(self) -> None:
         """Build a new frame and repaint what differs from the one on the screen."""
@@ -74,7 +74,7 @@ class Canvas(Widget):
         return strip
 
     def _strip(self, row: Row) -> Strip:
-        styles = cast("TraintopApp", self.app).chart_styles
+        styles = host_of(self).chart_styles
         return Strip(
             [Segment(text, styles[name]) for text, name in row],
             self.size.width,

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
-
 from textual.containers import Container
 
+from traintop_tui.host import host_of
 from traintop_tui.widgets.chart_panel import ChartPanel
-
-if TYPE_CHECKING:
-    from traintop_tui.app import TraintopApp
 
 LEAST_WIDTH, LEAST_HEIGHT = 38, 7
 """Cells: a chart smaller than this is not worth its place."""
@@ -30,7 +26,7 @@ class ChartGrid(Container):
         width, height = self.size
         if not width or not height:
             return
-        panels = cast("TraintopApp", self.app).model.panels()
+        panels = host_of(self).model.panels()
         columns = 3 if width >= 3 * WIDE else max(min(width // LEAST_WIDTH, 2), 1)
         rows = max(height // LEAST_HEIGHT, 1)
         count = min(len(panels), columns * rows, MOST_PANELS)

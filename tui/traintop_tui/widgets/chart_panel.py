@@ -14,6 +14,7 @@ from traintop_tui.charts.numbers import format_value
 from traintop_tui.charts.scale import Limits, choose_limits, data_range
 from traintop_tui.charts.smoothing import smooth
 from traintop_tui.charts.xaxis import x_ticks
+from traintop_tui.host import host_of
 from traintop_tui.model import CurveRef, Panel
 from traintop_tui.view import Extent
 from traintop_tui.widgets.canvas import Canvas
@@ -78,7 +79,7 @@ class ChartPanel(Canvas):
         column = self._layout.column_at(event.x) if self._layout is not None else None
         if column is not None and self._edges is not None:
             self.model.view.put_cursor(self.model.extent, float(self._edges[column]))
-            self.screen.call_later(self.screen.redraw)  # type: ignore[attr-defined]
+            host_of(self).redraw()
 
     def on_focus(self) -> None:
         """Show that it has the keys."""
@@ -92,14 +93,26 @@ class ChartPanel(Canvas):
         return TAGS[index % len(TAGS)] if len(self.panel.refs) > 1 else ""
 
     def _title(self) -> tuple[Run, ...]:
-        runs: list[Run] = [("▸" if self.has_focus and not self.model.view.ascii else
-                            ">" if self.has_focus else " ", "title")]
+        runs: list[Run] = [
+            (
+                "▸"
+                if self.has_focus and not self.model.view.ascii
+                else ">"
+                if self.has_focus
+                else " ",
+                "title",
+            )
+        ]
         for index, ref in enumerate(self.panel.refs):
             at = self.model.value(ref)
             readout = "" if at is None else " " + format_value(at[1])
             tag = self._tag(index)
-            runs += [(f"{tag}:" if tag else "", f"series{index % 8}"),
-                     (ref.label, f"series{index % 8}"), (readout, "title"), ("  ", "title")]
+            runs += [
+                (f"{tag}:" if tag else "", f"series{index % 8}"),
+                (ref.label, f"series{index % 8}"),
+                (readout, "title"),
+                ("  ", "title"),
+            ]
         return tuple(run for run in runs if run[0])
 
 
@@ -119,9 +132,7 @@ def curves_of(
         ]
     smoothed = smooth(reduced.mean, smoothing)
     return [
-        Curve(
-            ref.label, f"faded{style}", reduced.lo, reduced.hi, reduced.nonfinite, faded=True
-        ),
+        Curve(ref.label, f"faded{style}", reduced.lo, reduced.hi, reduced.nonfinite, faded=True),
         Curve(ref.label, f"series{style}", smoothed, smoothed, tag=tag),
     ]
 

@@ -16,7 +16,9 @@ class FindingDetail(Canvas):
         finding = self.model.selected_finding()
         if finding is None:
             return pad_rows([], width, height)
-        rows: list[Row] = [((line, f"severity.{finding.severity}"),) for line in wrap(finding.title, width)]
+        rows: list[Row] = [
+            ((line, f"severity.{finding.severity}"),) for line in wrap(finding.title, width)
+        ]
         when = f"since step {finding.onset_step}, seen at step {finding.detected_step}"
         if finding.resolved_step is not None:
             when += f", over at step {finding.resolved_step}"

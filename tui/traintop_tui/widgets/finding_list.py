@@ -5,6 +5,7 @@ from __future__ import annotations
 from textual import events
 
 from traintop_tui.charts.cells import Row, Rows, fit
+from traintop_tui.host import host_of
 from traintop_tui.widgets.canvas import Canvas, pad_rows
 from traintop_tui.widgets.run_header import sign
 
@@ -40,7 +41,7 @@ class FindingList(Canvas):
         index = self._top(min(model.finding, count - 1), count, self.size.height) + event.y
         if index < count:
             model.finding = index
-            self.screen.call_later(self.screen.redraw)  # type: ignore[attr-defined]
+            host_of(self).redraw()
 
     def _top(self, selected: int, count: int, height: int) -> int:
         return max(min(selected - height // 2, count - height), 0)

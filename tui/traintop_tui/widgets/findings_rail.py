@@ -64,14 +64,18 @@ def summary_rows(finding: Finding, width: int, model: Model) -> list[Row]:
     when = f"since step {finding.onset_step}"
     if over:
         when += f", over at {finding.resolved_step}"
-    rows: list[Row] = [((f"{sign(finding, model.view.ascii)} {line}" if not i else f"  {line}", style),)
-                       for i, line in enumerate(wrap(finding.title, width - 2))]
+    rows: list[Row] = [
+        ((f"{sign(finding, model.view.ascii)} {line}" if not i else f"  {line}", style),)
+        for i, line in enumerate(wrap(finding.title, width - 2))
+    ]
     rows.append(((f"  {when}", "text"),))
     if over:
         return rows
     for line in evidence_lines(finding)[:1]:
         rows += [((f"  {part}", "label"),) for part in wrap(line, width - 2)]
     for line in next_lines(finding)[:1]:
-        rows += [((f"  → {part}" if not i and not model.view.ascii else f"    {part}", "text"),)
-                 for i, part in enumerate(wrap(line, width - 4))]
+        rows += [
+            ((f"  → {part}" if not i and not model.view.ascii else f"    {part}", "text"),)
+            for i, part in enumerate(wrap(line, width - 4))
+        ]
     return rows

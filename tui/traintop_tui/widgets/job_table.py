@@ -6,6 +6,7 @@ from textual import events
 
 from traintop_tui.charts.cells import Row, Rows, fit, fit_middle
 from traintop_tui.charts.numbers import format_bytes, format_value
+from traintop_tui.host import host_of
 from traintop_tui.widgets.canvas import Canvas, pad_rows
 
 STATE_STYLES = {"ok": "severity.info", "failed": "severity.critical", "running": "title"}
@@ -27,7 +28,9 @@ class JobTable(Canvas):
         top = max(min(model.job - height // 2, len(items) - height + 1), 0)
         for index, item in enumerate(items[top : top + max(height - 1, 0)], top):
             step = "" if item.step is None else f"step {item.step}"
-            text = f"{'>' if index == model.job else ' '} {fit(item.state, 10)}{fit(item.title, 18)}{step or item.checkpoint_name}"
+            mark = ">" if index == model.job else " "
+            where = step or item.checkpoint_name
+            text = f"{mark} {fit(item.state, 10)}{fit(item.title, 18)}{where}"
             style = STATE_STYLES.get(item.state, "label")
             rows.append(((fit(text, width), "selected" if index == model.job else style),))
         return pad_rows(rows, width, height)
@@ -36,7 +39,7 @@ class JobTable(Canvas):
         """Select what is under the mouse."""
         if 0 < event.y <= len(self.model.job_items()):
             self.model.job = event.y - 1
-            self.screen.call_later(self.screen.redraw)  # type: ignore[attr-defined]
+            host_of(self).redraw()
 
 
 class CheckpointTable(Canvas):

@@ -7,6 +7,7 @@ from textual import events
 from traintop_tui.charts.cells import Rows
 from traintop_tui.charts.heatmap import HeatLayout, Heatmap, draw, lay_out
 from traintop_tui.charts.xaxis import x_ticks
+from traintop_tui.host import host_of
 from traintop_tui.layer_order import STATISTICS, is_share
 from traintop_tui.widgets.canvas import Canvas, pad_rows
 
@@ -49,7 +50,7 @@ class LayerHeatmap(Canvas):
     def on_click(self, event: events.Click) -> None:
         """Select the layer, and put the cursor at the step, under the mouse."""
         self.model.layers.index = self._top + event.y - 1
-        self.screen.call_later(self.screen.redraw)  # type: ignore[attr-defined]
+        host_of(self).redraw()
 
     def _scroll(self, selected: int, count: int, layout: HeatLayout) -> int:
         height = max(layout.plot_height, 1)

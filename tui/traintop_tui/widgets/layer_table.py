@@ -33,12 +33,16 @@ class LayerTableView(Canvas):
         rows: list[Row] = [((head + fit("change", CHANGE_WIDTH, right=True), "title"),)]
         body = max(height - 1, 1)
         selected = choice.index
-        self._top = max(min(min(max(self._top, selected - body + 1), selected), len(order) - body), 0)
+        self._top = max(
+            min(min(max(self._top, selected - body + 1), selected), len(order) - body), 0
+        )
         for position in range(self._top, min(self._top + body, len(order))):
             index = order[position]
             mark = "> " if position == selected else "  "
             value = fit(format_value(float(now[index])), VALUE_WIDTH, right=True)
             moved = f"{100 * change[index]:.0f}%" if change[index] == change[index] else "-"
-            line = mark + fit_middle(names[index], room) + value + fit(moved, CHANGE_WIDTH, right=True)
+            line = (
+                mark + fit_middle(names[index], room) + value + fit(moved, CHANGE_WIDTH, right=True)
+            )
             rows.append(((line, "selected" if position == selected else "text"),))
         return pad_rows(rows, width, height)

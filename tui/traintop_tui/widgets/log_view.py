@@ -45,7 +45,9 @@ class LogView(Canvas):
         body = max(height - 1, 1)
         self._top = min(max(self._top, self.at - body + 1), self.at)
         self._top = max(min(self._top, len(lens.items) - body), 0)
-        rows = [self._row(index) for index in range(self._top, min(self._top + body, len(lens.items)))]
+        rows = [
+            self._row(index) for index in range(self._top, min(self._top + body, len(lens.items)))
+        ]
         return (*pad_rows(rows, width, height - 1), *pad_rows([self._status()], width, 1))
 
     def move(self, lines: int) -> None:
@@ -166,4 +168,6 @@ class LogView(Canvas):
     def _empty(self) -> str:
         if len(self.model.session.store.log):
             return "No line matches. & changes the filter, e shows all lines."
-        return "No text log beside this run. A *.log, *.txt or *.out file in its folder is shown here."
+        return (
+            "No text log beside this run. A *.log, *.txt or *.out file in its folder is shown here."
+        )

@@ -16,5 +16,7 @@ class Notice(Canvas):
         indent = " " * max((width - inner) // 2, 0)
         lines = [part for line in self.model.session.waiting_for() for part in wrap(line, inner)]
         rows: list[Row] = [((" ", "background"),)] * max((height - len(lines)) // 2, 0)
-        rows += [((indent + line, "title" if not index else "text"),) for index, line in enumerate(lines)]
+        rows += [
+            ((indent + line, "title" if not index else "text"),) for index, line in enumerate(lines)
+        ]
         return pad_rows(rows, width, height)

@@ -49,14 +49,16 @@ class ResultChart(Canvas):
         )
         return (*head, *bars)
 
-    def _lr_curve(
-        self, points: Points, suggested: float | None, width: int, height: int
-    ) -> Rows:
+    def _lr_curve(self, points: Points, suggested: float | None, width: int, height: int) -> Rows:
         layout = lay_out(width, height)
         xs = np.concatenate([np.log10(np.array(x)) for x, _ in points.values()])
         low, high = float(xs.min()), max(float(xs.max()), float(xs.min()) + 1e-9)
         curves = [
-            Curve(name, f"series{index % 8}", *binned(np.log10(np.array(x)), np.array(y), low, high, layout.columns))
+            Curve(
+                name,
+                f"series{index % 8}",
+                *binned(np.log10(np.array(x)), np.array(y), low, high, layout.columns),
+            )
             for index, (name, (x, y)) in enumerate(points.items())
         ]
         scale = layout.columns / (high - low)
@@ -93,9 +95,7 @@ def curves_of(item: JobItem) -> tuple[Points, float | None]:
     return {"loss": (lrs, losses), "smoothed": (lrs, result.get("smoothed", losses))}, suggested
 
 
-def binned(
-    x: Floats, y: Floats, low: float, high: float, columns: int
-) -> tuple[Floats, Floats]:
+def binned(x: Floats, y: Floats, low: float, high: float, columns: int) -> tuple[Floats, Floats]:
     """Return the least and greatest y of each of `columns` equal parts of [low, high]."""
     lo, hi = np.full(columns, np.inf), np.full(columns, -np.inf)
     at = np.clip(((x - low) / (high - low) * columns).astype(np.int64), 0, columns - 1)

@@ -109,7 +109,9 @@ def worst_finding(model: Model) -> Row:
         return ((" no open finding ", "header"),) if model.run is not None else ()
     worst = max(open_now, key=_severity)
     more = f" +{len(open_now) - 1}" if len(open_now) > 1 else ""
-    return ((f" {sign(worst, model.view.ascii)} {worst.title}{more} ", f"severity.{worst.severity}"),)
+    return (
+        (f" {sign(worst, model.view.ascii)} {worst.title}{more} ", f"severity.{worst.severity}"),
+    )
 
 
 def _severity(finding: Finding) -> int:
@@ -118,9 +120,13 @@ def _severity(finding: Finding) -> int:
 
 def sign(finding: Finding, ascii_only: bool) -> str:
     """Return the sign of a severity: colour is never the only carrier."""
-    signs = {"info": "i", "warning": "!", "critical": "X"} if ascii_only else {
-        "info": "ℹ",
-        "warning": "▲",
-        "critical": "✖",
-    }
+    signs = (
+        {"info": "i", "warning": "!", "critical": "X"}
+        if ascii_only
+        else {
+            "info": "ℹ",
+            "warning": "▲",
+            "critical": "✖",
+        }
+    )
     return signs[finding.severity]

@@ -1,0 +1,53 @@
+"""The networks that the demo trains."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from traintop.demo.digits import CLASSES, SIZE
+
+SIGMOID_LAYERS = 8
+
+
+def convolutional() -> nn.Module:
+    """Three convolutions and three linear layers, all with ReLU; 86 thousand parameters."""
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(8, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(32 * (SIZE // 4) ** 2, 128),
+        nn.ReLU(),
+        nn.Linear(128, 64),
+        nn.ReLU(),
+        nn.Linear(64, CLASSES),
+    )
+    for layer in model:
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    return model
+
+
+def deep_sigmoid() -> nn.Module:
+    """Eight sigmoid layers, each of which lets at most a quarter of the gradient through."""
+    layers: list[nn.Module] = [nn.Flatten(), nn.Linear(SIZE * SIZE, 64), nn.Sigmoid()]
+    for _ in range(SIGMOID_LAYERS - 1):
+        layers += [nn.Linear(64, 64), nn.Sigmoid()]
+    return nn.Sequential(*layers, nn.Linear(64, CLASSES))
+
+
+def bottleneck() -> nn.Module:
+    """Everything has to pass through two units: too few to tell ten digits apart."""
+    return nn.Sequential(
+        nn.Flatten(),
+        nn.Linear(SIZE * SIZE, 64),
+        nn.ReLU(),
+        nn.Linear(64, 2),
+        nn.Tanh(),
+        nn.Linear(2, 32),
+        nn.ReLU(),
+        nn.Linear(32, CLASSES),
+    )
