@@ -35,7 +35,7 @@ from traintop.process_group import Exit, run_group
 
 WORKER = Path(analyses.__file__).with_name("worker.py")
 TIME_LIMIT = 3600.0
-STDERR_LINES = 12
+STDERR_LINES = 20
 AT_ONCE = 2
 
 JobState = Literal["queued", "running", "ok", "failed", "cancelled"]

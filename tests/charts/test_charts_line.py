@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from traintop.records import Floats
 from traintop_tui.charts.cells import row_text, row_width
@@ -284,8 +285,7 @@ def test_any_numbers_in_any_size(
     data: st.DataObject, width: int, height: int, braille: bool, log: bool
 ) -> None:
     layout = lay_out(width, height)
-    floats = st.lists(st.floats(), min_size=layout.columns, max_size=layout.columns)
-    drawn = [np.array(data.draw(floats), dtype=np.float64) for _ in range(4)]
+    drawn = data.draw(arrays(np.float64, (4, layout.columns), elements=st.floats()))
     nonfinite = np.isnan(drawn[0]).astype(np.int64)
     curves = (
         Curve("raw", "faded0", drawn[0], drawn[1], nonfinite, faded=True),

@@ -71,7 +71,7 @@ def test_a_module_is_imported_from_the_working_directory(
         ("{file}:none", "has no function 'none'"),
         ("{file}:number", "is a int, not a function"),
         ("{file}:other", "returned a int, not a traintop.Target"),
-        ("{file}:raising", r"raised KeyError: 'missing'\n(.|\n)*my_target\.py\", line 9"),
+        ("{file}:raising", r"raised KeyError: 'missing'\n(.|\n)*my_target\.py\", line 10"),
         ("{file}", "must read FILE.py:FUNCTION"),
         (":target", "must read FILE.py:FUNCTION"),
         ("{dir}/broken.py:target", r"broken\.py raised SyntaxError"),
@@ -87,7 +87,8 @@ def test_what_is_wrong_is_said(spec: str, message: str, file: Path) -> None:
 def test_nothing_here_loads_torch_or_anything_of_ours_but_analyses() -> None:
     code = (
         "import sys; import traintop; traintop.Target; import traintop.analyses.worker;"
-        "from traintop.analyses import batches, checkpoints, context, lr_find, dead_neurons, request;"
+        "from traintop.analyses import batches, checkpoints, context, request;"
+        "from traintop.analyses import lr_find, dead_neurons;"
         "heavy = {'torch', 'msgspec', 'textual', 'psutil', 'traintop.records', 'traintop.jobs'};"
         "sys.exit(str(heavy & set(sys.modules) or ''))"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -160,22 +160,23 @@ def test_the_worker_needs_nothing_of_ours(run_dir: Path) -> None:
     assert job.path == run_dir / "analyses" / "lr_find-nostep-1.json"
 
 
-@pytest.mark.parametrize(
-    ("function", "words"),
-    [
-        ("raises", ["raised ValueError: the data is not there", "train.py"]),
-        ("exits", ["called exit(4)"]),
-        ("dies", ["exit code 3 and no result", "line 29999", "last words"]),
-        ("crashes", ["ended by SIG", "Segmentation fault", "crashes"]),
-        ("bare", ["dead_neurons needs train", "train=..."]),
-    ],
-)
-def test_how_a_target_fails_is_said(function: str, words: list[str], run_dir: Path) -> None:
-    result = ended(jobs.Job(request(run_dir, function), run_dir=run_dir))
-    assert result.status == "failed"
-    assert result.error is not None
-    for word in words:
-        assert word in result.error
+FAILURES = {
+    "raises": ["raised ValueError: the data is not there", "train.py"],
+    "exits": ["called exit(4)"],
+    "dies": ["exit code 3 and no result", "line 29999", "last words"],
+    "crashes": ["ended by SIG", "Segmentation fault", "in crashes"],
+    "bare": ["dead_neurons needs train", "train=..."],
+}
+
+
+def test_how_a_target_fails_is_said(run_dir: Path) -> None:
+    made = {name: jobs.Job(request(run_dir, name), run_dir=run_dir).start() for name in FAILURES}
+    for name, words in FAILURES.items():
+        result = ended(made[name])
+        assert result.status == "failed"
+        assert result.error is not None
+        for word in words:
+            assert word in result.error
     assert load_results(run_dir) == ([], [])
 
 
@@ -285,23 +286,18 @@ def test_poll_never_waits(stand_in: Path, run_dir: Path) -> None:
 def test_a_worker_ends_when_its_host_is_killed(run_dir: Path) -> None:
     """Nothing cleans up after SIGKILL: the worker has to see it itself."""
     core = Path(jobs.__file__).parent.parent
-    host = psutil.Popen(
-        [
-            sys.executable,
-            "-c",
-            f"import sys; sys.path.insert(0, {str(core)!r})\n"
-            "from traintop import jobs\n"
-            f"job = jobs.Job(jobs.make_request('dead_neurons', target={str(run_dir / 'train.py')!r}"
-            " + ':sleeps')).start()\n"
-            "import time\n"
-            "while not any(line.startswith('child') for line in list(job._stderr)):\n"
-            "    time.sleep(0.02)\n"
-            "print(job._stderr[-1], flush=True)\n"
-            "time.sleep(600)\n",
-        ],
-        stdout=-1,
-        env=os.environ | {"PYTHONPATH": ""},
-    )
+    code = f"""
+import sys, time
+sys.path.insert(0, {str(core)!r})
+from traintop import jobs
+target = {str(run_dir / "train.py")!r} + ":sleeps"
+job = jobs.Job(jobs.make_request("dead_neurons", target=target)).start()
+while not any(line.startswith("child") for line in list(job._stderr)):
+    time.sleep(0.02)
+print(job._stderr[-1], flush=True)
+time.sleep(600)
+"""
+    host = psutil.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     with host:
         assert host.stdout is not None
         child = psutil.Process(int(host.stdout.readline().split()[1]))

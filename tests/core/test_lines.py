@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from traintop.sources.lines import CUT_MARK, KEPT_OF_A_CUT_LINE, LineSplitter
 
 

@@ -13,9 +13,12 @@ from traintop.records import Event, LayerNames, LayerStats, RunInfo
 from traintop.sources.diagnostics import Events, Layers, RunInfoFile
 
 NAMES = {
-    "names": ["a", "b"], "numel": [4, 2], "requires_grad": [True, False],
-    "act_names": ["r"], "act_kinds": ["relu"],
-}  # fmt: skip
+    "names": ["a", "b"],
+    "numel": [4, 2],
+    "requires_grad": [True, False],
+    "act_names": ["r"],
+    "act_kinds": ["relu"],
+}
 
 
 def lines(*records: Any) -> bytes:
@@ -25,9 +28,13 @@ def lines(*records: Any) -> bytes:
 def test_layers() -> None:
     layers = Layers()
     record = {
-        "step": 10, "epoch": 1, "train_mode": True,
-        "grad_norm": [0.5, None], "grad_nan": ["NaN", "Infinity"], "act_dead_frac": [0.25],
-    }  # fmt: skip
+        "step": 10,
+        "epoch": 1,
+        "train_mode": True,
+        "grad_norm": [0.5, None],
+        "grad_nan": ["NaN", "Infinity"],
+        "act_dead_frac": [0.25],
+    }
     names, stats = layers.feed(lines(NAMES, record))
     assert names == LayerNames(
         names=("a", "b"),

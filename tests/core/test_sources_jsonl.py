@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections import defaultdict
@@ -75,16 +76,40 @@ def test_plain_records() -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [
-        ("1.5", 1.5), ("-3", -3.0), ("true", 1.0), ('"1.784"', 1.784), ('"2.4e+06"', 2.4e6),
-        ('"NaN"', math.nan), ('"nan"', math.nan), ('"Infinity"', math.inf), ('"-Infinity"', -math.inf),
-        ('"inf"', math.inf), ('"-inf"', -math.inf), ("NaN", math.nan), ("Infinity", math.inf),
-        ("-Infinity", -math.inf), ("nan", math.nan), ("-inf", -math.inf), ("1e400", math.inf),
-        ("-1e400", -math.inf), ('"1,234"', 1234.0), ('"1,234.5"', 1234.5), ("1" + "0" * 400, math.inf),
-        ("1.7976931348623157e308", 1.7976931348623157e308), ("12345678901234567890", 12345678901234567890.0),
-        ("null", None), ('"abc"', None), ('""', None), ('"1_000"', None), ('"12 %"', None), ('"1,23"', None),
-        ("[1,2]", None), ("[]", None), ('"9 days, 21:39:23"', None),
+        ("1.5", 1.5),
+        ("-3", -3.0),
+        ("true", 1.0),
+        ('"1.784"', 1.784),
+        ('"2.4e+06"', 2.4e6),
+        ('"NaN"', math.nan),
+        ('"nan"', math.nan),
+        ('"Infinity"', math.inf),
+        ('"-Infinity"', -math.inf),
+        ('"inf"', math.inf),
+        ('"-inf"', -math.inf),
+        ("NaN", math.nan),
+        ("Infinity", math.inf),
+        ("-Infinity", -math.inf),
+        ("nan", math.nan),
+        ("-inf", -math.inf),
+        ("1e400", math.inf),
+        ("-1e400", -math.inf),
+        ('"1,234"', 1234.0),
+        ('"1,234.5"', 1234.5),
+        ("1" + "0" * 400, math.inf),
+        ("1.7976931348623157e308", 1.7976931348623157e308),
+        ("12345678901234567890", 12345678901234567890.0),
+        ("null", None),
+        ('"abc"', None),
+        ('""', None),
+        ('"1_000"', None),
+        ('"12 %"', None),
+        ('"1,23"', None),
+        ("[1,2]", None),
+        ("[]", None),
+        ('"9 days, 21:39:23"', None),
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("place", ["first", "later", "amid"])
 def test_every_spelling_of_a_number(text: str, value: float | None, place: str) -> None:
     odd = f'{{"step": 5, "loss": {text}, "lr": 0.5}}\n'.encode()
@@ -138,9 +163,21 @@ def test_too_deep_is_left_aside() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["step", "global_step", "iteration", "iter", "_step", "current_steps", "num_updates", "Step",
-     "train/global_step", "trainer/global_step", "total_timesteps", "global_steps"],
-)  # fmt: skip
+    [
+        "step",
+        "global_step",
+        "iteration",
+        "iter",
+        "_step",
+        "current_steps",
+        "num_updates",
+        "Step",
+        "train/global_step",
+        "trainer/global_step",
+        "total_timesteps",
+        "global_steps",
+    ],
+)
 def test_names_of_the_step(key: str) -> None:
     data = lines({"loss": 1.0, key: 10}, {"loss": 0.5, key: 20})
     assert values(data) == [(10.0, {"loss": 1.0}), (20.0, {"loss": 0.5})]
@@ -195,15 +232,26 @@ def test_a_lone_record_is_handed_over_at_the_end() -> None:
 
 def test_a_later_record_without_a_step_stands_at_the_last() -> None:
     assert values(lines({"step": 5, "loss": 1}, {"train_runtime": 9}, {"step": 6, "loss": 1})) == [
-        (5.0, {"loss": 1.0}), (5.0, {"train_runtime": 9.0}), (6.0, {"loss": 1.0}),
-    ]  # fmt: skip
+        (5.0, {"loss": 1.0}),
+        (5.0, {"train_runtime": 9.0}),
+        (6.0, {"loss": 1.0}),
+    ]
 
 
 @pytest.mark.parametrize(
     ("word", "table"),
-    [("train", "train"), ("Training", "train"), ("val", "val"), ("valid", "val"), ("eval", "val"),
-     ("test", "test"), ("warmup", "metrics"), (3, "metrics"), (None, "metrics")],
-)  # fmt: skip
+    [
+        ("train", "train"),
+        ("Training", "train"),
+        ("val", "val"),
+        ("valid", "val"),
+        ("eval", "val"),
+        ("test", "test"),
+        ("warmup", "metrics"),
+        (3, "metrics"),
+        (None, "metrics"),
+    ],
+)
 @pytest.mark.parametrize("key", ["mode", "split", "phase"])
 def test_split(key: str, word: object, table: str) -> None:
     tables = decode(lines({"step": 0, key: "train", "loss": 5}, {"step": 1, key: word, "loss": 1}))
@@ -249,10 +297,16 @@ def test_a_resumed_run_is_left_as_it_is() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value", "seconds"),
-    [("time", 1.7e9, 1.7e9), ("_timestamp", 1.7e9, 1.7e9), ("timestamp", 1700000000000, 1.7e9),
-     ("wall_time", 1700000000000000, 1.7e9), ("timestamp", "2023-11-14T22:13:20+00:00", 1.7e9),
-     ("time", "2023-11-14T22:13:20Z", 1.7e9), ("date", "2023-11-14 22:13:20+00:00", 1.7e9)],
-)  # fmt: skip
+    [
+        ("time", 1.7e9, 1.7e9),
+        ("_timestamp", 1.7e9, 1.7e9),
+        ("timestamp", 1700000000000, 1.7e9),
+        ("wall_time", 1700000000000000, 1.7e9),
+        ("timestamp", "2023-11-14T22:13:20+00:00", 1.7e9),
+        ("time", "2023-11-14T22:13:20Z", 1.7e9),
+        ("date", "2023-11-14 22:13:20+00:00", 1.7e9),
+    ],
+)
 def test_times(key: str, value: object, seconds: float) -> None:
     rows = decode(
         lines({"step": 1, key: value, "l": 1}, {"step": 2, key: value, "l": 1}, {"step": 3})
@@ -269,11 +323,14 @@ def test_a_duration_is_a_metric() -> None:
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (b"garbage", "not JSON: does not begin with {"), (b'{"step": 1', "not JSON: Expecting"),
-        (b"[1, 2]", "not an object"), (b"17", "not an object"), (b"\0\0\0", "not JSON: nothing but NUL"),
+        (b"garbage", "not JSON: does not begin with {"),
+        (b'{"step": 1', "not JSON: Expecting"),
+        (b"[1, 2]", "not an object"),
+        (b"17", "not an object"),
+        (b"\0\0\0", "not JSON: nothing but NUL"),
         (b'{"a": 1}garbage', "not JSON: Expecting"),
     ],
-)  # fmt: skip
+)
 def test_broken_lines_are_counted_with_their_number(line: bytes, why: str) -> None:
     reader = decoder()
     good = lines({"step": 1, "l": 1})
@@ -322,11 +379,14 @@ def test_odd_names() -> None:
 
 
 NUMBERS = st.one_of(
-    st.floats(width=64), st.integers(-(10**20), 10**20), st.booleans(), st.none(),
+    st.floats(width=64),
+    st.integers(-(10**20), 10**20),
+    st.booleans(),
+    st.none(),
     st.sampled_from(["NaN", "Infinity", "-Infinity", "0.5", "text", "1,000"]),
     st.lists(st.integers(), max_size=2),
     st.dictionaries(st.sampled_from(["x", "y"]), st.floats(), max_size=2),
-)  # fmt: skip
+)
 RECORDS = st.lists(
     st.dictionaries(st.sampled_from(["a", "b", "c/x", "d", "loss"]), NUMBERS, max_size=5),
     max_size=25,
@@ -368,21 +428,39 @@ def test_against_the_obvious_way(records: list[dict[str, Any]], cuts: list[int])
 def whole_lines(data: bytes, cuts: list[int]) -> list[bytes]:
     """The data in chunks that end with a line."""
     ends = sorted({data.rfind(b"\n", 0, cut) + 1 for cut in cuts} | {0, len(data)})
-    return [data[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+    return [data[a:b] for a, b in itertools.pairwise(ends)]
 
 
 BYTES = st.one_of(
     st.binary(max_size=200),
     st.lists(
         st.sampled_from(
-            [b'{"step": 1, ', b'"loss": 2}', b"\n", b'"epoch": 3, ', b"NaN", b"{", b"}", b'"mode": "val", ',
-             b'{"a": 1}', b'{"step": 7, "b": "x"}\n', b'{"epoch": 2}\n', b"[1]", b"\r", b"\0", b"\xff",
-             b'{"loss": NaN, "iter": 3, "epoch": 1}\n', b'{"iter": 1, "epoch": 2, "mode": "val"}\n',
-             b'{"time": 1.7e9, "loss": Infinity}\n', b'{"split": 3, "config": {"a": 1}}\n', b" "]
+            [
+                b'{"step": 1, ',
+                b'"loss": 2}',
+                b"\n",
+                b'"epoch": 3, ',
+                b"NaN",
+                b"{",
+                b"}",
+                b'"mode": "val", ',
+                b'{"a": 1}',
+                b'{"step": 7, "b": "x"}\n',
+                b'{"epoch": 2}\n',
+                b"[1]",
+                b"\r",
+                b"\0",
+                b"\xff",
+                b'{"loss": NaN, "iter": 3, "epoch": 1}\n',
+                b'{"iter": 1, "epoch": 2, "mode": "val"}\n',
+                b'{"time": 1.7e9, "loss": Infinity}\n',
+                b'{"split": 3, "config": {"a": 1}}\n',
+                b" ",
+            ]
         ),
         max_size=30,
     ).map(b"".join),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=300, deadline=None)

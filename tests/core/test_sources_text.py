@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -72,19 +73,42 @@ def test_unfinished_sequences_cost_no_more_than_their_length() -> None:
 @pytest.mark.parametrize(
     ("line", "step"),
     [
-        ("step 10", 10), ("iter 10: loss 3.4410, time 1970.20ms", 10), ("step:125/1770 val_loss:4.6", 125),
-        ("[step=100/2000,epoch=0,eta=5h11m]", 100), ("it 200", 200), ("Iteration 20, loss = 6.9", 20),
-        ("step    1/19560 | loss 11.010252", 1), ("global_step: 32 | reduced_train_loss: 1.4", 32),
-        (" iteration        1/    24000 | consumed samples: 1024", 1), ("s:250 eval:0.2591", 250),
-        ('{"step": 7, "loss": 1}', 7), ("Training epoch 0, iteration 32/99 | global_step: 132", 132),
-        ("{'global_steps': 335, 'eval_loss': 4.117}", 335), ("[step=1,000/2,000]", 1000),
-        ("step:  1  loss:  8.0277", 1), ("Step #4", 4), ("train_step=3", 3), ("current_steps: 8", 8),
-        ("step_avg:94.84ms", None), ("total_steps=1000", None), ("max_steps: 500", None), ("ms/step: 9", None),
-        ("step 0.5", None), ("step 10ms", None), ("steps: 100", None), ("commit 1234", None),
-        ("step 10%", None), ("nothing", None), ("10.5it/s", None), ("step", None), ("", None),
-        ("iter 122261222612226122", None), ("gist 12", None), ("warmup-step 3", None),
+        ("step 10", 10),
+        ("iter 10: loss 3.4410, time 1970.20ms", 10),
+        ("step:125/1770 val_loss:4.6", 125),
+        ("[step=100/2000,epoch=0,eta=5h11m]", 100),
+        ("it 200", 200),
+        ("Iteration 20, loss = 6.9", 20),
+        ("step    1/19560 | loss 11.010252", 1),
+        ("global_step: 32 | reduced_train_loss: 1.4", 32),
+        (" iteration        1/    24000 | consumed samples: 1024", 1),
+        ("s:250 eval:0.2591", 250),
+        ('{"step": 7, "loss": 1}', 7),
+        ("Training epoch 0, iteration 32/99 | global_step: 132", 132),
+        ("{'global_steps': 335, 'eval_loss': 4.117}", 335),
+        ("[step=1,000/2,000]", 1000),
+        ("step:  1  loss:  8.0277", 1),
+        ("Step #4", 4),
+        ("train_step=3", 3),
+        ("current_steps: 8", 8),
+        ("step_avg:94.84ms", None),
+        ("total_steps=1000", None),
+        ("max_steps: 500", None),
+        ("ms/step: 9", None),
+        ("step 0.5", None),
+        ("step 10ms", None),
+        ("steps: 100", None),
+        ("commit 1234", None),
+        ("step 10%", None),
+        ("nothing", None),
+        ("10.5it/s", None),
+        ("step", None),
+        ("", None),
+        ("iter 122261222612226122", None),
+        ("gist 12", None),
+        ("warmup-step 3", None),
     ],
-)  # fmt: skip
+)
 def test_step_of(line: str, step: int | None) -> None:
     assert step_of(line) == step
 
@@ -114,7 +138,7 @@ def test_utf16() -> None:
     for codec in ("utf-16-le", "utf-16-be"):
         data = "\ufeff".encode(codec) + text.encode(codec)
         cuts = [0, *(i + 1 for i, byte in enumerate(data) if byte == 10), len(data)]
-        chunks = [data[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+        chunks = [data[a:b] for a, b in itertools.pairwise(cuts)]
         assert read(*chunks) == (["step 1", "löss Ċ 2", "last"], [1, 1, 1])
         assert read(data) == read(*chunks)
 

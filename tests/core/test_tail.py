@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from traintop.sources.lines import CUT_MARK
 from traintop.sources.tail import Chunk, FileTail
 
@@ -41,7 +42,7 @@ def test_a_file_that_comes_later(log: Path) -> None:
     assert not tail.pending
     append(log, b"1\n2")
     assert tail.read(100) == Chunk(b"1\n")
-    assert tail.error is None
+    assert not tail.error
     assert tail.head == b"1\n2"
 
 
@@ -225,7 +226,7 @@ def test_whatever_happens_what_was_read_is_what_is_there(
 
 
 def follow(folder: Path, actions: list[str], rng: random.Random) -> None:
-    """Do things to a file; after each, what was read must be the rotated files and the present one."""
+    """Do things to a file; what was read must be the rotated files and the present one."""
     log = folder / "log"
     tail = FileTail(log)
     held = b""

@@ -48,6 +48,8 @@ _GRID = 0.7
 _TINT = 0.5
 """How far the background of a heat-map's cell goes from its colour towards the background."""
 
+_ANSI_VARIABLES = {"ansi-background": "ansi_default", "ansi-foreground": "ansi_default"}
+"""Textual's style sheets refer to these, and only its own themes of 16 colours have them."""
 _HUES = "default|(bright_)?(black|red|green|yellow|blue|magenta|cyan|white)"
 _COLOR = re.compile(f"#[0-9a-fA-F]{{6}}|ansi_({_HUES})")
 _VARIABLE_COLOR = re.compile(rf"({_COLOR.pattern}|transparent)( \d{{1,3}}%)?")
@@ -193,11 +195,13 @@ def _check_colors(theme: TraintopTheme) -> None:
 
 def textual_theme(theme: TraintopTheme) -> Theme:
     """Return the theme that `App.register_theme` takes."""
+    # Textual's own style sheets use these two, and it gives them no value in such themes.
+    needed = dict.fromkeys(("ansi-background", "ansi-foreground"), "ansi_default")
     return Theme(
         name=theme.name,
         dark=theme.dark,
         ansi=theme.ansi,
-        variables=dict(theme.variables),
+        variables=(needed if theme.ansi else {}) | theme.variables,
         **msgspec.structs.asdict(theme.colors),
     )
 

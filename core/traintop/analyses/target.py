@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import torch
 
 TRACEBACK_LINES = 8
+_HERE = Path(__file__).parent
 
 
 @dataclass(kw_only=True)
@@ -88,7 +89,11 @@ def load_target(spec: str) -> Target:
 
 def describe(error: BaseException) -> str:
     """The error in a line, then the last lines of its traceback."""
-    lines = "".join(traceback.format_exception(error)).rstrip().splitlines()
+    trace = error.__traceback__
+    while trace is not None and Path(trace.tb_frame.f_code.co_filename).parent == _HERE:
+        trace = trace.tb_next  # where we call the user's code is of no use to them
+    own = trace or error.__traceback__
+    lines = "".join(traceback.format_exception(type(error), error, own)).rstrip().splitlines()
     return "\n".join([f"{type(error).__name__}: {error}", *lines[-TRACEBACK_LINES:]])
 
 

@@ -234,7 +234,7 @@ def _be_modest() -> None:
     """Stand back behind the live run, show where a crash was, and end when the host does."""
     import faulthandler
 
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)
     os.nice(10)
     parent = os.getppid()
 

@@ -26,6 +26,7 @@ class Fault:
     learning_rate: float = 0.03
     scheduled: bool = True
     """Whether the learning rate follows its schedule; else it is constant."""
+    weight_decay: float = 5e-4
     train_samples: int = 16_384
     added_noise: float = 0.4
     """Deviation of the noise that is new in every batch, against learning by heart."""
@@ -34,7 +35,7 @@ class Fault:
 
 
 def _raise_learning_rate(training: Training) -> None:
-    training.rate_factor = 40.0
+    training.rate_factor = 10.0
 
 
 def _unstable_loss(training: Training) -> None:
@@ -47,7 +48,7 @@ def _drown_units(training: Training) -> None:
 
 def _flip_weight_decay(training: Training) -> None:
     for group in training.optimizer.param_groups:
-        group["weight_decay"] = -0.5
+        group["weight_decay"] = -0.15
 
 
 HEALTHY = Fault(says="no fault: the loss falls, validation follows")
@@ -58,7 +59,7 @@ FAULTS: dict[str, Fault] = {
         learning_rate=1.2,
     ),
     "lr-jump": Fault(
-        says=f"the learning rate jumps 40-fold at step {ONSET}, and the loss diverges",
+        says=f"the learning rate jumps 10-fold at step {ONSET}, and the loss diverges",
         strike=_raise_learning_rate,
     ),
     "nan": Fault(
@@ -76,11 +77,15 @@ FAULTS: dict[str, Fault] = {
     ),
     "exploding": Fault(
         says=f"from step {ONSET} weight decay has the wrong sign: weights and gradients explode",
+        network="leaky",
+        target="target_leaky",
         strike=_flip_weight_decay,
     ),
     "overfit": Fault(
-        says="only 128 images to learn from: they are learned by heart, validation gets worse",
-        train_samples=128,
+        says="only 1024 images to learn from: they are learned by heart, validation gets worse",
+        learning_rate=0.003,
+        weight_decay=0.0,
+        train_samples=1024,
         added_noise=0.0,
     ),
     "plateau": Fault(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import nn
 
 from traintop.demo.digits import CLASSES, SIZE
@@ -9,26 +11,31 @@ from traintop.demo.digits import CLASSES, SIZE
 SIGMOID_LAYERS = 8
 
 
-def convolutional() -> nn.Module:
-    """Three convolutions and three linear layers, all with ReLU; 86 thousand parameters."""
+def convolutional(activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Module:
+    """Three convolutions and three linear layers; 86 thousand parameters."""
     model = nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1),
-        nn.ReLU(),
+        activation(),
         nn.Conv2d(8, 32, 3, stride=2, padding=1),
-        nn.ReLU(),
+        activation(),
         nn.Conv2d(32, 32, 3, stride=2, padding=1),
-        nn.ReLU(),
+        activation(),
         nn.Flatten(),
         nn.Linear(32 * (SIZE // 4) ** 2, 128),
-        nn.ReLU(),
+        activation(),
         nn.Linear(128, 64),
-        nn.ReLU(),
+        activation(),
         nn.Linear(64, CLASSES),
     )
     for layer in model:
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     return model
+
+
+def leaky() -> nn.Module:
+    """The same with LeakyReLU, whose units cannot die: gradients always find a way."""
+    return convolutional(nn.LeakyReLU)
 
 
 def deep_sigmoid() -> nn.Module:

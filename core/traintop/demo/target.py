@@ -25,6 +25,11 @@ def target() -> Target:
     return _target(networks.convolutional())
 
 
+def target_leaky() -> Target:
+    """The network of the exploding gradients."""
+    return _target(networks.leaky())
+
+
 def target_deep_sigmoid() -> Target:
     """The network of the vanishing gradients."""
     return _target(networks.deep_sigmoid())

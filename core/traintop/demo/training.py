@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -17,7 +18,7 @@ from traintop.demo.digits import CLASSES, make_digits
 from traintop.demo.faults import HEALTHY, ONSET, Fault
 from traintop.recorder import Recorder
 
-LOG_EVERY, EVALUATE_EVERY, CHECKPOINT_EVERY, LAYERS_EVERY = 20, 100, 200, 10
+LOG_EVERY, EVALUATE_EVERY, CHECKPOINT_EVERY, LAYERS_EVERY = 20, 50, 200, 10
 WARM_UP_STEPS = 60
 BUDGET = 0.05
 """The recorder may take more here than by default: a demo is there to be looked at."""
@@ -44,9 +45,12 @@ class Training:
         self.val = make_digits(targets.VAL_SAMPLES, targets.VAL_SEED)
         self.model = getattr(networks, self.fault.network)()
         self.optimizer = torch.optim.SGD(
-            self.model.parameters(), lr=self.fault.learning_rate, momentum=0.9, weight_decay=5e-4
+            self.model.parameters(),
+            lr=self.fault.learning_rate,
+            momentum=0.9,
+            weight_decay=self.fault.weight_decay,
         )
-        self.loss = functional.cross_entropy
+        self.loss: Callable[[Tensor, Tensor], Tensor] = functional.cross_entropy
         self.rate_factor = 1.0
         self.stopping = False
         self.batch_size = min(targets.BATCH_SIZE, len(self.images))
@@ -115,7 +119,7 @@ class Training:
         logits = self.model(images + self.fault.added_noise * torch.randn_like(images))
         loss = self.loss(logits, self.labels[batch])
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call] # torch's own gap
         self.optimizer.step()
         return loss.detach(), (logits.argmax(dim=1) == self.labels[batch]).float().mean()
 

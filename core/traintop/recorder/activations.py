@@ -11,7 +11,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -119,7 +119,7 @@ class ActivationProbes:
 
     def _find(self) -> None:
         units_last = True
-        modules: Iterable[tuple[str, nn.Module]] = self._model.named_modules()
+        modules = cast("Iterable[tuple[str, nn.Module]]", self._model.named_modules())
         for name, module in modules:
             label = type(module).__name__
             if label.startswith(_UNITS_SECOND):
@@ -141,7 +141,10 @@ class ActivationProbes:
 
         def decode(floats: Sequence[float]) -> dict[str, list[float | None]]:
             rows = [decoder(floats) for decoder in decoders]
-            return dict(zip(ACTIVATION_STATISTICS, map(list, zip(*rows, strict=True)), strict=True))
+            return {
+                name: [row[column] for row in rows]
+                for column, name in enumerate(ACTIVATION_STATISTICS)
+            }
 
         return decode
 

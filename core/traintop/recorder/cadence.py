@@ -51,18 +51,22 @@ class Cadence:
     Args:
         ladder: The intervals to choose from, in steps, rising.
         fixed: Keep this interval, whatever it costs; 0: never measure.
+        in_a_row: Steps that are measured one after the other each time.
     """
 
-    def __init__(self, ladder: Sequence[int], fixed: int | None = None) -> None:
+    def __init__(
+        self, ladder: Sequence[int], fixed: int | None = None, *, in_a_row: int = 1
+    ) -> None:
         self._ladder = ladder
         self._fixed = fixed is not None
+        self._in_a_row = in_a_row
         self._costs: deque[float] = deque(maxlen=REMEMBERED)
         self._warm = False
         self.interval = ladder[0] if fixed is None else fixed
 
     def due(self, step: int) -> bool:
         """Whether the measurement is to be made at this step."""
-        return self.interval > 0 and step % self.interval == 0
+        return self.interval > 0 and step % self.interval < self._in_a_row
 
     def paid(self, cost: float, allowed: float) -> None:
         """Learn what a measurement has cost.
@@ -78,5 +82,5 @@ class Cadence:
         self._costs.append(cost)
         if not self._fixed:
             usual = median(self._costs)
-            fitting = (n for n in self._ladder if usual <= allowed * n)
+            fitting = (n for n in self._ladder if usual * min(self._in_a_row, n) <= allowed * n)
             self.interval = next(fitting, self._ladder[-1])

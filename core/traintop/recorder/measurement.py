@@ -8,10 +8,11 @@ backward passes (gradient accumulation) the last one counts.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +22,15 @@ from traintop.recorder.activations import ActivationProbes
 from traintop.recorder.backward import BackwardWatch
 from traintop.recorder.cadence import Cadence
 from traintop.recorder.guard import Guarded
+from traintop.recorder.layers import norms
 from traintop.recorder.parameters import Parameters
 from traintop.recorder.quantities import Decoder, Floats, Measured
 from traintop.recorder.readback import Packet
 from traintop.recorder.sampling import Sample, Sampler
 from traintop.recorder.torch_internals import loss_scale, versions
 
-NORM_INTERVALS = (1, 2, 5, 10)
-SAMPLE_INTERVALS = (1, 2, 5, 10, 20, 50)
+NORM_INTERVALS = (1, 2, 5)
+SAMPLE_INTERVALS = (1, 2, 5, 10, 20)
 LAYER_INTERVALS = (10, 20, 50, 100, 200, 500, 1000)
 NORM_SHARE, SAMPLE_SHARE, LAYER_SHARE = 0.4, 0.3, 0.3
 """How the time allowed is divided between the global norms, the sampled update, and the layers."""
@@ -93,7 +95,8 @@ class Measurement:
         self._sampler = Sampler()
         self._previous: tuple[int, Sample] | None = None
         self._norm_cadence = Cadence(NORM_INTERVALS)
-        self._sample_cadence = Cadence(SAMPLE_INTERVALS)
+        # A cosine needs two steps in a row.
+        self._sample_cadence = Cadence(SAMPLE_INTERVALS, in_a_row=2)
         self._layer_cadence = Cadence(LAYER_INTERVALS, layers_every)
         self._activations = ActivationProbes(
             model, Guarded("activation statistics are no longer recorded")
@@ -113,10 +116,9 @@ class Measurement:
 
     def prepare(self, step: int, *, first: bool = False) -> None:
         """Get ready for a step, which is the next; `first`: no step was seen before it."""
-        due = self._sample_cadence.due
         self._step = _Step(
             norms_due=first or self._norm_cadence.due(step),
-            sample_due=first or due(step) or due(step + 1),  # a cosine needs two steps in a row
+            sample_due=first or self._sample_cadence.due(step),
             layers_due=self._layer_cadence.due(step),
         )
         self.seconds = 0.0
@@ -143,8 +145,9 @@ class Measurement:
 
         def decode(floats: Floats) -> Measured:
             measured = Measured()
-            for decoder in decoders:
-                decoder(floats, measured)
+            with self._guarded:
+                for decoder in decoders:
+                    decoder(floats, measured)
             return measured
 
         return state.packet, decode
@@ -195,6 +198,20 @@ class Measurement:
             "act_names": self._activations.names,
             "act_kinds": self._activations.kinds,
         }
+
+    def non_finite_gradients(self) -> list[str]:
+        """Names of the parameters whose gradient is not finite now. This waits for the device."""
+        names: list[str] = []
+        with self._guarded, torch.no_grad():
+            found = self._parameters.gradients()
+            if found:
+                sizes = cast("list[float]", norms([gradient for _, gradient in found]).tolist())
+                names = [
+                    self._parameters.names[place]
+                    for (place, _), size in zip(found, sizes, strict=True)
+                    if not math.isfinite(size)
+                ]
+        return names
 
     # --- hooks ----------------------------------------------------------------------------------
 

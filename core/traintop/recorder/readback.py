@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -83,5 +83,4 @@ class Readback:
         flat, event, deliver = self._pending.popleft()
         if event is not None:
             event.synchronize()
-        floats: Any = [] if flat is None else flat.tolist()
-        deliver(floats)
+        deliver([] if flat is None else cast("list[float]", flat.tolist()))

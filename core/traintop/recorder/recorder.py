@@ -225,6 +225,7 @@ class Recorder:
         hooks = measurement.seconds
         self._clock.step_ended(start, self._own + hooks)
         number = self._next if step is None else int(step)
+        self._last, self._next = number, number + 1
         packet, decode = measurement.finish(number)
         measured_at = time.perf_counter()
         record = self._head(number, epoch)
@@ -248,7 +249,6 @@ class Recorder:
             self._watch_finite(number, row, measured.bad_layers)
 
         self._readback.submit(packet, deliver)
-        self._last, self._next = number, number + 1
         allowed = self._budget * self._clock.seconds
         measurement.pay(allowed, time.perf_counter() - measured_at)
         measurement.prepare(self._next)
@@ -299,8 +299,9 @@ class Recorder:
         ]
         bad = bool(what) and row.get("skipped_step") is not True
         if self._non_finite.begins(number, bad):
-            layers = {"layers": bad_layers[:MOST_NAMES], "layers_total": len(bad_layers)}
-            self._event("nonfinite", step=number, what=what, **(layers if bad_layers else {}))
+            names = bad_layers or self._measurement.non_finite_gradients()
+            layers = {"layers": names[:MOST_NAMES], "layers_total": len(names)}
+            self._event("nonfinite", step=number, what=what, **layers)
 
     def _event(self, event: str, *, step: int, **fields: object) -> None:
         self._files.event({"step": step, "time": time.time(), "event": event, **fields})

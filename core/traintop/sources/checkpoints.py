@@ -17,7 +17,7 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 _PLAIN = re.compile(
-    r"(?:checkpoint|ckpt|model|state|weights|snapshot)[-_=]?(\d{1,12})(?!\d)", re.IGNORECASE
+    r"(?:checkpoint|ckpt|model|state|weights|snapshot)[-_=]?(\d{1,12})(?!\d|-of-)", re.IGNORECASE
 )
 _LAST_NUMBER = re.compile(r"(\d{1,12})(?=\D*$)")
 _EPOCH = re.compile(r"epoch|ep\d", re.IGNORECASE)

@@ -17,10 +17,10 @@ _SUSPECT = re.compile(
 )
 
 # ECMA-48: control strings (OSC, DCS, SOS, PM, APC) up to their terminator, control sequences, and
-# short escapes. A control string is bounded, or an unfinished one would be searched for again and
-# again; where it does not end in time only its introducer goes.
+# short escapes. A control string ends where the next one begins, or many unfinished ones would each
+# be searched to the end of the line; of an unfinished one only the introducer goes.
 _ESCAPES = re.compile(
-    r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]{0,4096}(?:\x07|\x1b\\|\x9c)"
+    r"(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]{0,4096}(?:\x07|\x1b\\|\x9c)"
     r"|(?:\x1b\[|\x9b)[0-?]{0,256}[ -/]{0,16}[@-~]?"
     r"|\x1b[\]PX^_]"
     r"|\x1b[ -/]{0,16}[0-Z\\`-~]?"
@@ -31,6 +31,11 @@ _BACKSPACES = re.compile(r"\x08+")
 def decode(data: bytes) -> str:
     """Bytes as text; what is no UTF-8 becomes U+FFFD."""
     return data.decode("utf-8", "replace")
+
+
+def is_clean(text: str) -> bool:
+    """Whether nothing has to be taken out of a text; line feeds are no matter."""
+    return not _SUSPECT.search(text.replace("\n", ""))
 
 
 def clean(line: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from traintop_tui.charts.canvas import Canvas
-from traintop_tui.charts.cells import cell_width, clean
+from traintop_tui.charts.cells import clean
 from traintop_tui.charts.frame import Glyphs, Mark, mark_rank, mark_style
 from traintop_tui.charts.ticks import LABEL_WIDTH, Tick
 
@@ -88,7 +88,7 @@ def draw_labels(canvas: Canvas, x: int, y: int, ticks: Sequence[Tick], free: int
     width = canvas.codes.shape[1] - x
     for tick in ticks:
         cell = cell_of(tick.at, width)
-        length = cell_width(clean(tick.label))
+        length = len(clean(tick.label))
         if cell is None or length > width:
             continue
         start = min(max(cell - length // 2, 0), width - length)

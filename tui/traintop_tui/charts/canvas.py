@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from traintop_tui.charts.cells import BLANK, Codes, Rows, StyleIds, cell_width, clean, to_rows
+from traintop_tui.charts.cells import BLANK, Codes, Rows, StyleIds, clean, to_rows
 
 
 class Canvas:
@@ -46,13 +46,12 @@ class Canvas:
         self.styles[y, x] = style
 
     def write(self, x: int, y: int, text: str, style: int) -> None:
-        """Write text that is known to fit; a character of another width than one becomes `?`."""
-        if not text.isascii():
-            text = "".join(char if cell_width(char) == 1 else "?" for char in clean(text))
-        for offset, char in enumerate(text):
-            self.codes[y, x + offset] = ord(char)
-        self.styles[y, x : x + len(text)] = style
+        """Write text that is known to fit; what is not ASCII becomes `?`, and so one cell."""
+        cells = clean(text).encode("ascii", "replace")
+        self.codes[y, x : x + len(cells)] = np.frombuffer(cells, dtype=np.uint8)
+        self.styles[y, x : x + len(cells)] = style
 
     def rows(self) -> Rows:
         """Return what was written."""
-        return to_rows(self.codes, self.styles, self._names, self._spreading)
+        spreading = self._spreading if self._spreading > 1 else None
+        return to_rows(self.codes, self.styles, self._names, spreading)

@@ -38,7 +38,7 @@ class Curve:
         hi: Shape (columns,): greatest value.
         nonfinite: Shape (columns,): how many values of the column are NaN or infinite; None: none.
         faded: Drawn behind the others, which displace it cell by cell.
-        tag: One character drawn at the curve's end, so that it can be told without colour.
+        tag: One ASCII character drawn at the curve's end, so that it can be told without colour.
     """
 
     name: str

@@ -37,7 +37,8 @@ def draw_histogram(
     """
     if width < 1 or height < 1:
         return ((),) * max(height, 0)
-    counts = np.nan_to_num(np.maximum(counts, 0), nan=0.0, posinf=0.0)
+    # No true count comes near this bound, below which sums cannot overflow.
+    counts = np.where(np.isfinite(counts), np.clip(counts, 0, 1e300), 0.0)
     starts = np.arange(0, len(counts), max(-(-len(counts) // height), 1))
     bars = np.add.reduceat(counts, starts) if len(counts) else counts
     labels = edge_labels(edges[:-1][starts].tolist(), _EDGE_WIDTH - 1) if len(counts) else []
