@@ -356,10 +356,7 @@ def test_nan_is_counted_and_told_with_its_layers(tmp_path: Path) -> None:
     assert (end["event"], end["action"]) == ("control", "finished")
     record = train_records(tmp_path)[2]
     assert (record["loss"], record["grad_norm"]) == ("NaN", "NaN")
-    assert layer_records(tmp_path)[2]["grad_nan"] == [
-        int(model[0].weight.grad.isnan().sum()),
-        4 + 4,
-    ]
+    assert layer_records(tmp_path)[2]["grad_nan"] == [16, 4]
 
 
 def test_several_groups_each_have_their_rate(tmp_path: Path) -> None:
@@ -431,7 +428,7 @@ def test_odd_gradients_are_measured_all_the_same(tmp_path: Path, kind: str) -> N
     records = train_records(tmp_path)
     assert [record["grad_norm"] for record in records] == pytest.approx(norms, rel=1e-2)
     assert all(record["weight_update"] > 0 for record in records)
-    assert records[1]["grad_cos"] > 0.9 or kind == "sparse"
+    assert kind == "sparse" or records[1]["grad_cos"] > 0.9
     assert layer_records(tmp_path)[0]["grad_norm"][0] > 0
 
 

@@ -48,8 +48,6 @@ _GRID = 0.7
 _TINT = 0.5
 """How far the background of a heat-map's cell goes from its colour towards the background."""
 
-_ANSI_VARIABLES = {"ansi-background": "ansi_default", "ansi-foreground": "ansi_default"}
-"""Textual's style sheets refer to these, and only its own themes of 16 colours have them."""
 _HUES = "default|(bright_)?(black|red|green|yellow|blue|magenta|cyan|white)"
 _COLOR = re.compile(f"#[0-9a-fA-F]{{6}}|ansi_({_HUES})")
 _VARIABLE_COLOR = re.compile(rf"({_COLOR.pattern}|transparent)( \d{{1,3}}%)?")

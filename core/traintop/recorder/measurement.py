@@ -275,7 +275,10 @@ class Measurement:
                 state.decoders.append(quantities.clipped_norm(state.packet, gradients, scaled))
             normed = time.perf_counter()
             if state.sample_due:
-                state.gradient = self._sampler.take(found)
+                # A sparse gradient has other rows at each step, which cannot be compared.
+                numels = self._parameters.numels
+                whole = [(place, each) for place, each in found if each.numel() == numels[place]]
+                state.gradient = self._sampler.take(whole)
             sampled = time.perf_counter()
             if state.layers_due:
                 rows = self._parameters.rows

@@ -36,8 +36,8 @@ class Parameters:
 
     @cached_property
     def numels(self) -> list[int]:
-        """Elements of each; known from the first forward pass on, where a model is lazy."""
-        return [parameter.numel() for parameter in self.all]
+        """Real numbers in each; known from the first forward pass on, where a model is lazy."""
+        return [dense(parameter).numel() for parameter in self.all]
 
     @cached_property
     def rows(self) -> dict[int, int]:

@@ -72,7 +72,7 @@ class Sampler:
     """Takes samples, and weighs them so that they stand for the whole tensors."""
 
     def __init__(self) -> None:
-        self._weights: tuple[tuple[int, ...], Tensor] | None = None
+        self._weights: tuple[tuple[tuple[int, ...], tuple[int, ...]], Tensor] | None = None
 
     def take(self, tensors: Sequence[tuple[int, Tensor]]) -> Sample | None:
         """Sample dense floating-point tensors, given with their places; None if there are none."""
@@ -90,7 +90,8 @@ class Sampler:
 
     def weights(self, sample: Sample, numels: Sequence[int]) -> Tensor:
         """How many elements of its tensor each sampled one stands for; shape of `sample.values`."""
-        if self._weights is None or self._weights[0] != sample.members:
+        key = (sample.members, sample.sizes)
+        if self._weights is None or self._weights[0] != key:
             each = [
                 numels[place] / size
                 for place, size in zip(sample.members, sample.sizes, strict=True)
@@ -99,7 +100,7 @@ class Sampler:
             weights = torch.repeat_interleave(
                 torch.tensor(each, dtype=torch.float32), torch.tensor(sample.sizes)
             ).to(device)
-            self._weights = (sample.members, weights)
+            self._weights = (key, weights)
         return self._weights[1]
 
 

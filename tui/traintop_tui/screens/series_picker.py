@@ -67,6 +67,8 @@ class SeriesPicker(ModalScreen[list[str] | None]):
 
     def action_to_list(self) -> None:
         self._box.focus()
+        if self._box.highlighted is None:
+            self._box.highlighted = 0
 
     def action_accept(self) -> None:
         self.dismiss(self._chosen)
