@@ -46,7 +46,8 @@ class Block(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4)
         attended = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(attended.transpose(1, 2).reshape(batch, length, width))
-        return x + self.mlp(self.norm2(x))
+        fed: torch.Tensor = self.mlp(self.norm2(x))
+        return x + fed
 
 
 class Transformer(nn.Module):
@@ -60,7 +61,8 @@ class Transformer(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Logits; shape (batch, time, vocabulary)."""
-        return self.head(self.norm(self.blocks(self.embedding(tokens))))
+        logits: torch.Tensor = self.head(self.norm(self.blocks(self.embedding(tokens))))
+        return logits
 
 
 class Trainer:
@@ -87,7 +89,7 @@ class Trainer:
         logits = self.model(self.inputs).flatten(0, -2)
         loss = nn.functional.cross_entropy(logits, self.targets)
         self.optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call] # torch's own gap
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         return loss

@@ -9,12 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from traintop.catalogue import Catalogue
 from traintop.checkpoints import known_checkpoints
-from traintop.detectors.engine import Engine
 from traintop.errors import PathError
-from traintop.judging import Judge
 from traintop.liveness import run_state
 from traintop.records import (
     Checkpoint,
@@ -34,6 +33,9 @@ from traintop.sources.filesystem import needs_polling
 from traintop.sources.newest import newest_run
 from traintop.sources.registry import Source, open_source
 from traintop.store import Run, Store
+
+if TYPE_CHECKING:
+    from traintop.judging import Judge
 
 STANDARD_INPUT = Path("-")
 REFRESH = 1.0
@@ -65,7 +67,11 @@ class Session:
         self._settings = settings
         self._until = until
         self._judging = judge
-        Engine(RunInfo(), settings.detectors)  # Refuses unknown thresholds now, not half-way.
+        if settings.detectors:
+            # Unknown thresholds are refused now, not half-way.
+            from traintop.detectors.registry import resolve_thresholds
+
+            resolve_thresholds(settings.detectors)
         self._discovery: Discovery | None = None
         self._missing: str | None = None
         self._sources: list[Source] = []
@@ -226,6 +232,9 @@ class Session:
     # --- judging -----------------------------------------------------------------------------
 
     def _judge(self, records: int) -> list[Finding]:
+        # Imported when there is something to judge: the first picture does not wait for it.
+        from traintop.judging import Judge
+
         news: list[Finding] = []
         for run in self.store.runs:
             if run.index not in self._judges:

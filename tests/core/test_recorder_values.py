@@ -457,3 +457,19 @@ def test_evaluations_checkpoints_notes_and_epochs(tmp_path: Path) -> None:
         {"step": 2, "event": "note", "text": "learning rate halved by hand"},
         {"step": 2, "event": "control", "action": "finished"},
     ]
+
+
+def test_a_script_that_numbers_its_steps_otherwise_gets_its_layers_too(tmp_path: Path) -> None:
+    model = nn.Linear(4, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with Recorder(
+        model, optimizer, directory=tmp_path, budget=math.inf, layers_every=3
+    ) as recorder:
+        for step in range(3, 40, 4):
+            for _ in range(4):  # recorded at every fourth step only
+                optimizer.zero_grad()
+                model(torch.randn(8, 4)).sum().backward()
+                optimizer.step()
+            recorder.step(loss=1.0, step=step)
+    assert [record["step"] for record in layer_records(tmp_path)] == [3, 15, 27, 39]
+    assert all("grad_cos" in record for record in train_records(tmp_path)[1:])

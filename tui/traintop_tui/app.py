@@ -7,6 +7,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,14 +23,15 @@ from traintop_tui.actions import ACTIONS, actions_for
 from traintop_tui.follow import Follower
 from traintop_tui.messages import News, ReadingFailed
 from traintop_tui.model import Model
-from traintop_tui.screens.analyses import AnalysesScreen
-from traintop_tui.screens.findings import FindingsScreen
-from traintop_tui.screens.help import HelpScreen
-from traintop_tui.screens.layers import LayersScreen
-from traintop_tui.screens.log import LogScreen
 from traintop_tui.screens.overview import OverviewScreen
 from traintop_tui.screens.run_screen import RunScreen, bindings_of
 from traintop_tui.theme import TraintopTheme, styles, textual_theme
+
+
+def _screen(module: str, name: str) -> Screen[Any]:
+    """Make a screen when it is first shown: what it imports must not delay the first picture."""
+    screen: type[Screen[Any]] = getattr(import_module(f"traintop_tui.screens.{module}"), name)
+    return screen()
 
 
 class TraintopApp(App[int]):
@@ -44,14 +46,15 @@ class TraintopApp(App[int]):
 
     TITLE = "traintop"
     CSS_PATH = Path(str(files("traintop_themes") / "traintop.tcss"))
+    DEFAULT_MODE = "overview"
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = ""
     MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
         "overview": OverviewScreen,
-        "layers": LayersScreen,
-        "findings": FindingsScreen,
-        "log": LogScreen,
-        "analyses": AnalysesScreen,
+        "layers": lambda: _screen("layers", "LayersScreen"),
+        "findings": lambda: _screen("findings", "FindingsScreen"),
+        "log": lambda: _screen("log", "LogScreen"),
+        "analyses": lambda: _screen("analyses", "AnalysesScreen"),
     }
     BINDINGS: ClassVar[list[BindingType]] = bindings_of("everywhere")
 
@@ -67,6 +70,10 @@ class TraintopApp(App[int]):
         self.model = model
         self.themes = dict(themes)
         self._problems = problems
+        for theme in self.themes.values():
+            self.register_theme(textual_theme(theme))
+        # Now, and not on mount, where it would parse all style sheets a second time.
+        self.theme = model.settings.theme
         self.chart_styles: dict[str, Style] = styles(self.themes[model.settings.theme])
         self._follower = (
             Follower(model.sessions, model.jobs, model.gpu, self._post_news) if follow else None
@@ -75,13 +82,9 @@ class TraintopApp(App[int]):
     # --- life --------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
-        """Show the overview and begin to follow the run."""
-        for theme in self.themes.values():
-            self.register_theme(textual_theme(theme))
+        """Begin to follow the run."""
         self.theme_changed_signal.subscribe(self, lambda _: self._restyle())
-        self.theme = self.model.settings.theme
         self.set_keymap(self.model.settings.keys)
-        self.switch_mode("overview")
         for problem in self._problems:
             self.notify(problem, severity="warning", markup=False)
         loop = asyncio.get_running_loop()
@@ -171,11 +174,15 @@ class TraintopApp(App[int]):
 
     def show_log_at(self, step: float | None) -> None:
         """Go to the log, to the line that speaks of a step."""
+        from traintop_tui.screens.log import LogScreen
+
         self.switch_mode("log")
         if step is not None and isinstance(self.screen, LogScreen):
             self.call_after_refresh(self.screen.go_to_step, step)
 
     def action_help(self) -> None:
+        from traintop_tui.screens.help import HelpScreen
+
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(ACTIONS))
 
@@ -208,6 +215,8 @@ class TraintopApp(App[int]):
         self.start_analysis("dead_neurons")
 
     def action_analyze(self) -> None:
+        from traintop_tui.screens.analyses import AnalysesScreen
+
         self.switch_mode("analyses")
         if isinstance(self.screen, AnalysesScreen):
             self.call_after_refresh(self.screen.choose)

@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from watchfiles import watch
-
 from traintop.gpu import GpuMonitor
 from traintop.records import Update
 from traintop.session import Session
@@ -59,8 +57,8 @@ class Follower:
 
     def run(self) -> None:
         """Pump, tell and sleep until stopped."""
-        self._gpu.start()
         shown = 0.0
+        prepared = False
         pending = True
         wait = self._waits()
         while not self._stop.is_set():
@@ -77,6 +75,11 @@ class Follower:
                 shown, pending = tick, False
             if more:
                 continue
+            if not prepared:
+                # What the first picture does not need, after it.
+                prepared = True
+                self._gpu.start()
+                self._jobs.load()
             if pending:
                 self._stop.wait(max(due - tick, 0))
             elif self._jobs.active:
@@ -86,6 +89,8 @@ class Follower:
 
     def _waits(self) -> Iterator[None]:
         """Sleep until a file changes or the heartbeat is due, once for each `next`."""
+        from watchfiles import watch
+
         while True:
             folders = self._folders()
             polling = any(session.needs_polling for session in self._sessions)

@@ -1,14 +1,21 @@
-"""Analyses as the app lists them: those that run or have run, and results of earlier sessions."""
+"""Analyses as the app lists them: those that run or have run, and results of earlier sessions.
+
+What starts and reads processes is imported when the first analysis is started or listed: the first
+picture must not wait for it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from traintop.analyses import ANALYSES
-from traintop.analyses.request import Request
-from traintop.analysis_results import AnalysisResult, load_results
-from traintop.jobs import Ended, Job, JobQueue, Log, Point, summary
+
+if TYPE_CHECKING:
+    from traintop.analyses.request import Request
+    from traintop.analysis_results import AnalysisResult
+    from traintop.jobs import Job, JobQueue
 
 Points = dict[str, tuple[list[float], list[float]]]
 """By series: x and y of the live chart."""
@@ -53,6 +60,8 @@ class JobItem:
     def lines(self) -> list[str]:
         """Its result, or how far it is, in lines of text."""
         if self.result is not None:
+            from traintop.jobs import summary
+
             return [*summary(self.result), *self.remarks]
         if self.job is None:
             return self.remarks
@@ -65,21 +74,23 @@ class JobList:
     """The items of one run, newest last. Polled by one thread, read by another.
 
     Args:
-        queue: Runs the jobs.
         run_dir: The run whose earlier results are listed; None for standard input.
     """
 
-    def __init__(self, queue: JobQueue, run_dir: Path | None) -> None:
-        self._queue = queue
+    def __init__(self, run_dir: Path | None) -> None:
+        self._queue: JobQueue | None = None
         self._run_dir = run_dir
         self.items: list[JobItem] = []
         self.damaged: list[str] = []
         """Result files that could not be read, and why."""
-        if run_dir is not None:
-            self._load(run_dir)
 
-    def _load(self, run_dir: Path) -> None:
-        stored, unreadable = load_results(run_dir)
+    def load(self) -> None:
+        """List the results of earlier analyses of the run."""
+        if self._run_dir is None:
+            return
+        from traintop.analysis_results import load_results
+
+        stored, unreadable = load_results(self._run_dir)
         for each in stored:
             self.items.append(
                 JobItem(
@@ -97,6 +108,9 @@ class JobList:
         Raises:
             AnalysisError: It cannot be started.
         """
+        from traintop.jobs import JobQueue
+
+        self._queue = self._queue or JobQueue()
         job = self._queue.submit(request, python=python, run_dir=self._run_dir)
         item = JobItem(request.analysis, request.checkpoint, job=job)
         self.items.append(item)
@@ -109,6 +123,10 @@ class JobList:
 
     def poll(self) -> bool:
         """Take the events of all jobs; return whether there were any."""
+        if self._queue is None:
+            return False
+        from traintop.jobs import Ended, Log, Point
+
         news = False
         for item in self.items:
             if item.job is None or item.result is not None:
@@ -135,7 +153,8 @@ class JobList:
 
     def close(self) -> None:
         """End all jobs and wait until no process is left."""
-        self._queue.close()
+        if self._queue is not None:
+            self._queue.close()
 
     def pinned(self) -> list[JobItem]:
         """Return the items with a result that belongs to a step."""

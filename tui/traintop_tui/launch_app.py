@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 from traintop.errors import SettingsError
 from traintop.gpu import GpuMonitor
-from traintop.jobs import JobQueue
 from traintop.session import Session
 from traintop.settings import Settings, config_folder
 from traintop_tui.app import TraintopApp
-from traintop_tui.job_list import JobList
+from traintop_tui.follow import READ_BYTES
 from traintop_tui.model import Model
 from traintop_tui.theme import load_themes
 
@@ -28,8 +28,7 @@ def make_app(
     themes, problems = load_themes(config_folder() / "themes")
     if settings.theme not in themes:
         raise SettingsError(f"there is no theme {settings.theme!r}; there are {', '.join(themes)}")
-    jobs = JobList(JobQueue(), sessions[0].folder)
-    model = Model(list(sessions), settings, jobs, GpuMonitor())
+    model = Model(list(sessions), settings, GpuMonitor())
     return TraintopApp(model, themes, problems=problems, follow=follow)
 
 
@@ -38,6 +37,8 @@ def run_app(sessions: Sequence[Session], settings: Settings) -> int:
     if not _unicode_terminal():
         settings = _with_ascii(settings)
     app = make_app(sessions, settings)
+    # A first burst, so that the first picture has something in it.
+    app.model.take([session.pump(time.time(), READ_BYTES) for session in sessions])
     app.run(mouse=settings.mouse)
     return app.return_code or 0
 

@@ -13,13 +13,13 @@ from traintop.analyses import ANALYSES
 from traintop.catalogue import SeriesRef
 from traintop.errors import AnalysisError
 from traintop.gpu import GpuMonitor
-from traintop.launch import make_request
 from traintop.records import Checkpoint, Finding, Floats, Update
 from traintop.session import Session
 from traintop.settings import Settings
-from traintop.store import Axis, AxisMap, Reduced, Run
+from traintop.store import Axis, AxisMap, Reduced, Run, Table
 from traintop_tui.charts.frame import Mark, MarkKind
 from traintop_tui.charts.xaxis import XKind
+from traintop_tui.gpu_history import GpuHistory
 from traintop_tui.job_list import JobItem, JobList
 from traintop_tui.layer_order import STATISTICS, LayerChoice
 from traintop_tui.view import AXES, Extent, View
@@ -39,7 +39,18 @@ class LayerRef(NamedTuple):
         return f"{self.layer} {STATISTICS.get(self.stat, self.stat)}"
 
 
-CurveRef = SeriesRef | LayerRef
+class GpuRef(NamedTuple):
+    """The memory of a device of this machine, drawn as a curve."""
+
+    name: str
+
+    @property
+    def label(self) -> str:
+        """What a chart calls it."""
+        return self.name
+
+
+CurveRef = SeriesRef | LayerRef | GpuRef
 
 
 @dataclass
@@ -75,13 +86,12 @@ PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
 class Model:
     """The state behind the screens. Knows no widget; everything that a key changes is here."""
 
-    def __init__(
-        self, sessions: list[Session], settings: Settings, jobs: JobList, gpu: GpuMonitor
-    ) -> None:
+    def __init__(self, sessions: list[Session], settings: Settings, gpu: GpuMonitor) -> None:
         self.sessions = sessions
         self.settings = settings
-        self.jobs = jobs
+        self.jobs = JobList(sessions[0].folder)
         self.gpu = gpu
+        self.gpu_history = GpuHistory()
         self.view = View(
             axis=settings.axis,
             log_y=settings.log_y,
@@ -121,6 +131,7 @@ class Model:
             runs = len(self.session.store.runs)
             at = 0 if by > 0 else runs - 1
         self._run = None if at >= runs - 1 else at
+        self.gpu_history = GpuHistory()
         self.view.window = self.view.cursor = None
         self.view.following = True
         self.finding = 0
@@ -227,6 +238,8 @@ class Model:
         panels: list[Panel] = []
         for title, roles in PANELS:
             found: list[CurveRef] = [ref for role in roles for ref in refs if ref.role == role]
+            if title == "GPU memory" and self.gpu_history.table.series:
+                found = [GpuRef(name) for name in self.gpu_history.table.series]
             if found:
                 panels.append(Panel(title, found))
         taken = {ref for panel in panels for ref in panel.refs}
@@ -241,7 +254,7 @@ class Model:
         if isinstance(ref, LayerRef):
             layers = run.layers
             return None if layers is None else layers.reduce_layer(ref.stat, ref.layer, edges)
-        table = run.tables.get(ref.table)
+        table = self._table(ref)
         if table is None or ref.name not in table.series:
             return None
         return table.series[ref.name].reduce(table.row_edges(edges))
@@ -254,8 +267,13 @@ class Model:
             return None
         if isinstance(ref, LayerRef):
             return None if run.layers is None else run.layers.value_at(ref.stat, ref.layer, step)
-        table = run.tables.get(ref.table)
+        table = self._table(ref)
         return None if table is None else table.value_at(ref.name, step)
+
+    def _table(self, ref: SeriesRef | GpuRef) -> Table | None:
+        if isinstance(ref, GpuRef):
+            return self.gpu_history.table
+        return None if self.run is None else self.run.tables.get(ref.table)
 
     def next_nonfinite(self) -> float | None:
         """Return where the next NaN or infinite stretch after the cursor begins, else the first."""
@@ -330,6 +348,8 @@ class Model:
     def take(self, updates: Sequence[Update]) -> None:
         """Take the news of all sessions; what is shown is about the one looked at."""
         self.update = updates[self._session]
+        if self.growing:
+            self.gpu_history.add(self.gpu.samples, self.extent[1])
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints that were found, by step."""
@@ -385,6 +405,8 @@ class Model:
         if checkpoint is None:
             found = self.checkpoint_for(self.view.cursor)
             checkpoint = None if found is None else found.path
+        from traintop.launch import make_request
+
         request = make_request(name, target=target, checkpoint=checkpoint)
         item = self.jobs.start(request, self.settings.python)
         self.job = 0

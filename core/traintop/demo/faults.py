@@ -35,7 +35,7 @@ class Fault:
 
 
 def _raise_learning_rate(training: Training) -> None:
-    training.rate_factor = 10.0
+    training.rate_factor = 12.0
 
 
 def _unstable_loss(training: Training) -> None:
@@ -59,7 +59,7 @@ FAULTS: dict[str, Fault] = {
         learning_rate=1.2,
     ),
     "lr-jump": Fault(
-        says=f"the learning rate jumps 10-fold at step {ONSET}, and the loss diverges",
+        says=f"the learning rate jumps 12-fold at step {ONSET}, and the loss diverges",
         strike=_raise_learning_rate,
     ),
     "nan": Fault(

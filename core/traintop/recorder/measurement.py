@@ -109,17 +109,24 @@ class Measurement:
                 self._handle = optimizer.register_step_pre_hook(self._before_update)
         self._hooked = self._handle is not None
         self._step = _Step(norms_due=True, sample_due=True, layers_due=False)
+        self._count = 0
         self.seconds = 0.0
         """What the hooks have cost since `prepare`."""
 
     # --- around a step --------------------------------------------------------------------------
 
-    def prepare(self, step: int, *, first: bool = False) -> None:
-        """Get ready for a step, which is the next; `first`: no step was seen before it."""
+    def prepare(self, count: int, *, first: bool = False) -> None:
+        """Get ready for the next record.
+
+        Args:
+            count: Its number, one more than the last; not the step's, which a script may choose.
+            first: Whether no step was seen before it.
+        """
+        self._count = count
         self._step = _Step(
-            norms_due=first or self._norm_cadence.due(step),
-            sample_due=first or self._sample_cadence.due(step),
-            layers_due=self._layer_cadence.due(step),
+            norms_due=first or self._norm_cadence.due(count),
+            sample_due=first or self._sample_cadence.due(count),
+            layers_due=self._layer_cadence.due(count),
         )
         self.seconds = 0.0
         self._watch.reset()
@@ -128,7 +135,7 @@ class Measurement:
         if self._step.layers_due and not first:
             self._activations.arm()
 
-    def finish(self, step: int) -> tuple[Packet, Callable[[Floats], Measured]]:
+    def finish(self) -> tuple[Packet, Callable[[Floats], Measured]]:
         """Gather what can be known after the optimizer's step.
 
         Returns:
@@ -140,7 +147,7 @@ class Measurement:
         self._activations.disarm()
         with self._guarded, torch.no_grad():
             if not self._guarded.failed:
-                self._finish(state, step)
+                self._finish(state)
         decoders = state.decoders
 
         def decode(floats: Floats) -> Measured:
@@ -293,9 +300,10 @@ class Measurement:
                             scaled,
                         )
                     )
-            state.norm_seconds = normed - start
-            state.sample_seconds = sampled - normed
-            state.layer_seconds = time.perf_counter() - sampled
+            state.norm_seconds += normed - start
+            state.sample_seconds += sampled - normed
+            if state.layers_due:
+                state.layer_seconds += time.perf_counter() - sampled
 
     def _measure_clipped(self, state: _Step, scale: Tensor | float | None) -> None:
         start = time.perf_counter()
@@ -306,13 +314,17 @@ class Measurement:
             state.decoders.append(quantities.clipped_norm(state.packet, gradients, scaled))
         state.norm_seconds += time.perf_counter() - start
 
-    def _finish(self, state: _Step, step: int) -> None:
+    def _finish(self, state: _Step) -> None:
         packet, decoders = state.packet, state.decoders
         start = time.perf_counter()
         numels = self._parameters.numels
         if state.gradient is not None:
-            previous, self._previous = self._previous, (step, state.gradient)
-            if previous and previous[0] == step - 1 and previous[1].sizes == state.gradient.sizes:
+            previous, self._previous = self._previous, (self._count, state.gradient)
+            if (
+                previous
+                and previous[0] == self._count - 1
+                and previous[1].sizes == state.gradient.sizes
+            ):
                 weights = self._sampler.weights(state.gradient, numels)
                 decoders.append(
                     quantities.gradient_cosine(packet, state.gradient, previous[1], weights)

@@ -118,7 +118,8 @@ class Recorder:
             accumulation=accumulation,
             clips=bool(metadata.get("grad_clip")),
         )
-        self._measurement.prepare(self._next, first=True)
+        self._count = self._next
+        self._measurement.prepare(self._count, first=True)
         self._finalizer = weakref.finalize(
             self, _release, os.getpid(), self._measurement, self._readback, self._files
         )
@@ -226,7 +227,7 @@ class Recorder:
         self._clock.step_ended(start, self._own + hooks)
         number = self._next if step is None else int(step)
         self._last, self._next = number, number + 1
-        packet, decode = measurement.finish(number)
+        packet, decode = measurement.finish()
         measured_at = time.perf_counter()
         record = self._head(number, epoch)
         late = take(metrics, packet, self._files.tell)
@@ -251,7 +252,8 @@ class Recorder:
         self._readback.submit(packet, deliver)
         allowed = self._budget * self._clock.seconds
         measurement.pay(allowed, time.perf_counter() - measured_at)
-        measurement.prepare(self._next)
+        self._count += 1
+        measurement.prepare(self._count)
         self._own = time.perf_counter() - start
         self._own_total += self._own + hooks
 

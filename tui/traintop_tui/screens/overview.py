@@ -10,7 +10,6 @@ from textual.widget import Widget
 
 from traintop_tui.actions import Where
 from traintop_tui.screens.run_screen import RunScreen, bindings_of
-from traintop_tui.screens.series_picker import SeriesPicker
 from traintop_tui.widgets.chart_grid import ChartGrid
 from traintop_tui.widgets.chart_panel import ChartPanel
 from traintop_tui.widgets.findings_rail import FindingsRail
@@ -66,6 +65,8 @@ class OverviewScreen(RunScreen):
         run = self.model.run
         if run is None:
             return
+        from traintop_tui.screens.series_picker import SeriesPicker
+
         labels = [ref.label for ref in self.model.session.catalogue.refs(run)]
         self.app.push_screen(SeriesPicker(labels, self.model.chosen or []), self._choose)
 

@@ -15,7 +15,7 @@ from traintop_tui.charts.scale import Limits, choose_limits, data_range
 from traintop_tui.charts.smoothing import smooth
 from traintop_tui.charts.xaxis import x_ticks
 from traintop_tui.host import host_of
-from traintop_tui.model import CurveRef, Panel
+from traintop_tui.model import CurveRef, GpuRef, Panel
 from traintop_tui.view import Extent
 from traintop_tui.widgets.canvas import Canvas
 
@@ -118,7 +118,7 @@ class ChartPanel(Canvas):
 
 def is_exact(ref: CurveRef) -> bool:
     """Tell whether a curve has no noise to be smoothed away: a schedule, or memory in use."""
-    return isinstance(ref, SeriesRef) and ref.role in EXACT_ROLES
+    return isinstance(ref, GpuRef) or (isinstance(ref, SeriesRef) and ref.role in EXACT_ROLES)
 
 
 def curves_of(
