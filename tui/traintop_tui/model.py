@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,66 +19,18 @@ from traintop_tui.charts.frame import Mark, MarkKind
 from traintop_tui.charts.xaxis import XKind
 from traintop_tui.gpu_history import GpuHistory
 from traintop_tui.job_list import JobItem, JobList
-from traintop_tui.layer_order import STATISTICS, LayerChoice
+from traintop_tui.layer_order import LayerChoice
+from traintop_tui.panels import (
+    FINDING_STATISTICS,
+    CurveRef,
+    GpuRef,
+    LayerRef,
+    Panel,
+    panels_by_role,
+)
 from traintop_tui.view import AXES, Extent, View
 
 MARKED_EVENTS: dict[str, MarkKind] = {"checkpoint": "checkpoint", "analysis": "analysis"}
-
-
-class LayerRef(NamedTuple):
-    """A statistic of one layer, drawn as a curve."""
-
-    stat: str
-    layer: str
-
-    @property
-    def label(self) -> str:
-        """What a chart calls it."""
-        return f"{self.layer} {STATISTICS.get(self.stat, self.stat)}"
-
-
-class GpuRef(NamedTuple):
-    """The memory of a device of this machine, drawn as a curve."""
-
-    name: str
-
-    @property
-    def label(self) -> str:
-        """What a chart calls it."""
-        return self.name
-
-
-CurveRef = SeriesRef | LayerRef | GpuRef
-
-
-@dataclass
-class Panel:
-    """One chart: a title and the curves in it."""
-
-    title: str
-    refs: list[CurveRef] = field(default_factory=list[CurveRef])
-
-
-FINDING_STATISTICS = {
-    "dead_units": "act_dead_frac",
-    "vanishing_gradients": "grad_norm",
-    "exploding_gradients": "grad_norm",
-    "saturated_units": "act_sat_frac",
-}
-"""By finding id: the statistic that shows it layer by layer."""
-
-PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("loss", ("loss/train", "loss/val")),
-    ("gradient norm", ("grad_norm", "grad_norm_clipped")),
-    ("learning rate", ("lr",)),
-    ("accuracy", ("accuracy/train", "accuracy/val")),
-    ("GPU memory", ("gpu_memory",)),
-    ("throughput", ("throughput",)),
-    ("update ratio", ("update_ratio",)),
-    ("step time", ("step_time",)),
-    ("loss scale", ("loss_scale",)),
-)
-"""The charts of the overview by role, the most telling first."""
 
 
 class Model:
@@ -235,16 +185,7 @@ class Model:
         if self.chosen is not None:
             by_label = {ref.label: ref for ref in refs}
             return [Panel(label, [by_label[label]]) for label in self.chosen if label in by_label]
-        panels: list[Panel] = []
-        for title, roles in PANELS:
-            found: list[CurveRef] = [ref for role in roles for ref in refs if ref.role == role]
-            if title == "GPU memory" and self.gpu_history.table.series:
-                found = [GpuRef(name) for name in self.gpu_history.table.series]
-            if found:
-                panels.append(Panel(title, found))
-        taken = {ref for panel in panels for ref in panel.refs}
-        panels += [Panel(ref.label, [ref]) for ref in refs if ref not in taken]
-        return panels
+        return panels_by_role(refs, self.gpu_history.table.series)
 
     def reduce(self, ref: CurveRef, edges: Floats) -> Reduced | None:
         """Reduce a curve to columns."""

@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 from traintop_tui.actions import Where
 from traintop_tui.host import host_of
-from traintop_tui.model import Panel
+from traintop_tui.panels import Panel
 from traintop_tui.screens.run_screen import RunScreen, bindings_of
 from traintop_tui.widgets.blind_spots import BlindSpots
 from traintop_tui.widgets.chart_panel import ChartPanel

@@ -15,7 +15,7 @@ from traintop_tui.charts.scale import Limits, choose_limits, data_range
 from traintop_tui.charts.smoothing import smooth
 from traintop_tui.charts.xaxis import x_ticks
 from traintop_tui.host import host_of
-from traintop_tui.model import CurveRef, GpuRef, Panel
+from traintop_tui.panels import CurveRef, GpuRef, Panel
 from traintop_tui.view import Extent
 from traintop_tui.widgets.canvas import Canvas
 

@@ -1,0 +1,85 @@
+"""Charts and what is in them: series of the run, statistics of a layer, memory of a GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from traintop.catalogue import SeriesRef
+from traintop_tui.layer_order import STATISTICS
+
+
+class LayerRef(NamedTuple):
+    """A statistic of one layer, drawn as a curve."""
+
+    stat: str
+    layer: str
+
+    @property
+    def label(self) -> str:
+        """What a chart calls it."""
+        return f"{self.layer} {STATISTICS.get(self.stat, self.stat)}"
+
+
+class GpuRef(NamedTuple):
+    """The memory of a device of this machine, drawn as a curve."""
+
+    name: str
+
+    @property
+    def label(self) -> str:
+        """What a chart calls it."""
+        return self.name
+
+
+CurveRef = SeriesRef | LayerRef | GpuRef
+
+
+@dataclass
+class Panel:
+    """One chart: a title and the curves in it."""
+
+    title: str
+    refs: list[CurveRef] = field(default_factory=list[CurveRef])
+
+
+FINDING_STATISTICS = {
+    "dead_units": "act_dead_frac",
+    "vanishing_gradients": "grad_norm",
+    "exploding_gradients": "grad_norm",
+    "saturated_units": "act_sat_frac",
+}
+"""By finding id: the statistic that shows it layer by layer."""
+
+PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("loss", ("loss/train", "loss/val")),
+    ("gradient norm", ("grad_norm", "grad_norm_clipped")),
+    ("learning rate", ("lr",)),
+    ("accuracy", ("accuracy/train", "accuracy/val")),
+    ("GPU memory", ("gpu_memory",)),
+    ("throughput", ("throughput",)),
+    ("update ratio", ("update_ratio",)),
+    ("step time", ("step_time",)),
+    ("loss scale", ("loss_scale",)),
+)
+"""The charts of the overview by role, the most telling first."""
+
+
+def panels_by_role(refs: Sequence[SeriesRef], gpus: Iterable[str]) -> list[Panel]:
+    """Return the charts of a run: by role, the most telling first, then all other series.
+
+    Args:
+        refs: The series of the run.
+        gpus: Names of the GPU series of this machine, which come before what the run recorded.
+    """
+    panels: list[Panel] = []
+    devices = [GpuRef(name) for name in gpus]
+    for title, roles in PANELS:
+        found: list[CurveRef] = [ref for role in roles for ref in refs if ref.role == role]
+        if title == "GPU memory" and devices:
+            found = [*devices]
+        if found:
+            panels.append(Panel(title, found))
+    taken = {ref for panel in panels for ref in panel.refs}
+    return panels + [Panel(ref.label, [ref]) for ref in refs if ref not in taken]
