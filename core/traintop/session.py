@@ -112,6 +112,11 @@ class Session:
             source.path == STANDARD_INPUT or needs_polling(source.path) for source in self._sources
         )
 
+    @property
+    def held_open(self) -> bool:
+        """Whether a pipe that is read has not come to its end."""
+        return any(source.held_open for source in self._sources)
+
     def waiting_for(self) -> list[str]:
         """Say what is waited for while there is no record."""
         lines = [f"Waiting for a run in {self.path}", ""]
@@ -327,8 +332,13 @@ def read_whole(
     if path != STANDARD_INPUT:
         Discovery(path)  # A folder without a run is an error here, and not to be waited for.
     session = Session(path, settings, until=until, judge=judge)
-    while session.pump(time.time()).more:
-        pass
+    while True:
+        more_may_come = session.held_open
+        if session.pump(time.time()).more:
+            continue
+        if not more_may_come:
+            break
+        time.sleep(0.05)
     session.finish()
     return session
 

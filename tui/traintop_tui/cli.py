@@ -105,7 +105,21 @@ def _run_app(paths: Sequence[str], parsed: argparse.Namespace) -> int:
 
     from traintop_tui.launch_app import run_app
 
+    if "-" in paths:
+        _take_keyboard()
     return run_app(sessions, settings)
+
+
+def _take_keyboard() -> None:
+    """Let the keys come from the terminal where standard input is what is shown."""
+    try:
+        keyboard = os.open("/dev/tty", os.O_RDWR)
+    except OSError as error:
+        raise TraintopError(
+            f"there is no keyboard to be had: /dev/tty: {error.strerror}"
+        ) from error
+    os.dup2(keyboard, 0)
+    os.close(keyboard)
 
 
 def _check(arguments: list[str]) -> int:

@@ -14,7 +14,7 @@ from traintop.gpu import GpuMonitor
 from traintop.records import Checkpoint, Finding, Floats, Update
 from traintop.session import Session
 from traintop.settings import Settings
-from traintop.store import Axis, AxisMap, Reduced, Run, Table
+from traintop.store import Axis, AxisMap, Reduced, Run, Series, Table
 from traintop_tui.charts.frame import Mark, MarkKind
 from traintop_tui.charts.xaxis import XKind
 from traintop_tui.gpu_history import GpuHistory
@@ -57,6 +57,8 @@ class Model:
         self.job = 0
         """Index of the selected analysis, the newest first."""
         self.acknowledged: set[tuple[str, int]] = set()
+        self._flat: dict[Series, tuple[int, bool]] = {}
+        """Series -> its size when it was last looked at, and whether it was flat then."""
         self._session = 0
         self._run: int | None = None
 
@@ -185,7 +187,20 @@ class Model:
         if self.chosen is not None:
             by_label = {ref.label: ref for ref in refs}
             return [Panel(label, [by_label[label]]) for label in self.chosen if label in by_label]
-        return panels_by_role(refs, self.gpu_history.table.series)
+        return panels_by_role(refs, self.gpu_history.table.series, self._is_flat)
+
+    def _is_flat(self, ref: SeriesRef) -> bool:
+        """Tell whether a series has never changed; looked at anew each time it has doubled."""
+        table = self._table(ref)
+        if table is None:
+            return True
+        series = table.series[ref.name]
+        size, flat = self._flat.get(series, (0, True))
+        if flat and len(series) >= 2 * size:
+            summary = series.summary()
+            flat = summary.min == summary.max
+            self._flat[series] = len(series), flat
+        return flat
 
     def reduce(self, ref: CurveRef, edges: Floats) -> Reduced | None:
         """Reduce a curve to columns."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -66,12 +66,15 @@ PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """The charts of the overview by role, the most telling first."""
 
 
-def panels_by_role(refs: Sequence[SeriesRef], gpus: Iterable[str]) -> list[Panel]:
+def panels_by_role(
+    refs: Sequence[SeriesRef], gpus: Iterable[str], is_flat: Callable[[SeriesRef], bool]
+) -> list[Panel]:
     """Return the charts of a run: by role, the most telling first, then all other series.
 
     Args:
         refs: The series of the run.
         gpus: Names of the GPU series of this machine, which come before what the run recorded.
+        is_flat: Whether a series has never changed; such a one comes last.
     """
     panels: list[Panel] = []
     devices = [GpuRef(name) for name in gpus]
@@ -82,4 +85,5 @@ def panels_by_role(refs: Sequence[SeriesRef], gpus: Iterable[str]) -> list[Panel
         if found:
             panels.append(Panel(title, found))
     taken = {ref for panel in panels for ref in panel.refs}
-    return panels + [Panel(ref.label, [ref]) for ref in refs if ref not in taken]
+    others = sorted((ref for ref in refs if ref not in taken), key=is_flat)
+    return panels + [Panel(ref.label, [ref]) for ref in others]

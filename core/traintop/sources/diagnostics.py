@@ -147,6 +147,11 @@ class RunInfoFile:
         """Never: the file is read whole."""
         return False
 
+    @property
+    def held_open(self) -> bool:
+        """It is written whole."""
+        return False
+
     def read(self, max_bytes: int) -> list[Item]:  # noqa: ARG002 - it is small and read whole
         """Read the file if it was replaced or changed since the last call."""
         try:

@@ -66,6 +66,11 @@ class PipeTail:
         """Whether bytes have arrived that were not read yet."""
         return self._buffered > 0
 
+    @property
+    def held_open(self) -> bool:
+        """Whether the writer has its end open."""
+        return not self.ended
+
     def read(self, max_bytes: int) -> Chunk:
         """Take at most `max_bytes` of the bytes that have arrived."""
         with self._room:

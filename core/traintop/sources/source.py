@@ -27,6 +27,11 @@ class Source(Protocol):
         """Whether more bytes are known to be there."""
         ...
 
+    @property
+    def held_open(self) -> bool:
+        """Whether a writer is known to be there: more may come for sure."""
+        ...
+
     def read(self, max_bytes: int) -> list[Item]:
         """Read at most `max_bytes` that are new, without waiting.
 
@@ -70,6 +75,11 @@ class FileSource:
     def pending(self) -> bool:
         """Whether more bytes are known to be there."""
         return self._refused is None and self._tail.pending
+
+    @property
+    def held_open(self) -> bool:
+        """Whether a writer is known to be there: more may come for sure."""
+        return self._refused is None and self._tail.held_open
 
     def read(self, max_bytes: int) -> list[Item]:
         """Read at most `max_bytes` that are new. Nothing of a file is read that is no text."""

@@ -60,6 +60,11 @@ class Tail(Protocol):
         """Whether more bytes are known to be there."""
         ...
 
+    @property
+    def held_open(self) -> bool:
+        """Whether a writer is known to be there: more may come for sure."""
+        ...
+
     def read(self, max_bytes: int) -> Chunk:
         """Take at most `max_bytes` new bytes, without waiting for any."""
         ...
@@ -121,6 +126,11 @@ class FileTail:
         """Whether more bytes are known to be there."""
         reachable = self._fd is not None or self.error is None
         return reachable and self.bytes_total > self.bytes_read
+
+    @property
+    def held_open(self) -> bool:
+        """Nobody knows who holds a file open."""
+        return False
 
     def read(self, max_bytes: int) -> Chunk:
         """Take at most `max_bytes` new bytes, without waiting for any.

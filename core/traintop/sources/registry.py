@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from pathlib import Path
@@ -48,7 +49,8 @@ def open_source(path: Path, table: str | None = None, *, alone: bool = True) -> 
 def open_tail(path: Path) -> Tail:
     """The bytes of a path: `-` is standard input; pipes and terminals are read by a thread."""
     if path == STANDARD_INPUT:
-        return PipeTail(path, 0)
+        # A descriptor of its own: the app takes the first one for the keyboard.
+        return PipeTail(path, os.dup(0))
     try:
         mode = path.stat().st_mode
     except OSError:
