@@ -1,10 +1,10 @@
 """What the recorder costs a training step.
 
 A transformer of about 10 M parameters is trained on the CPU, with one thread. Two trainers, one
-with the recorder and one without, take turns step by step in one process, timed in CPU time, so
-that a busy machine slows both. Reported is the median over blocks of steps of the ratio of their
-sums (a block holds the steps at which the layers are measured), and beside it the share that the
-recorder's own clock has counted.
+with the recorder and one without, take turns by blocks of steps in one process, timed in CPU time,
+so that a busy machine slows both. Reported is the median over pairs of blocks of their ratio (a
+block holds a step at which the layers are measured), and beside it the share of the recorded
+blocks' wall time that the recorder's own clock has counted.
 
     python bench/recorder_overhead.py [--blocks 6] [--steps 10] [--small]
 
@@ -95,42 +95,52 @@ class Trainer:
         return loss
 
 
-def timed(trainer: Trainer, recorder: Recorder | None) -> float:
-    """CPU seconds of one step and of its record."""
+def timed(trainer: Trainer, recorder: Recorder | None, steps: int) -> float:
+    """Mean CPU seconds of a step and its record, over a block of steps."""
     start = time.process_time()
-    loss = trainer.step()
-    if recorder is None:
-        loss.item()  # what a plain loop logs
-    else:
-        recorder.step(loss=loss)
-    return time.process_time() - start
+    for _ in range(steps):
+        loss = trainer.step()
+        if recorder is None:
+            loss.item()  # what a plain loop logs
+        else:
+            recorder.step(loss=loss)
+    return (time.process_time() - start) / steps
+
+
+def own_seconds(recorder: Recorder, began: float) -> float:
+    """Seconds that the recorder has counted as its own."""
+    return recorder.overhead * (time.perf_counter() - began)
 
 
 def main() -> None:
     """Measure and print one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--blocks", type=int, default=6)
-    parser.add_argument("--steps", type=int, default=10, help="of a block, of each kind")
+    parser.add_argument("--steps", type=int, default=10, help="of a block")
     parser.add_argument("--small", action="store_true", help="a step of about 2 ms")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     plain, recorded = Trainer(arguments.small), Trainer(arguments.small)
     with tempfile.TemporaryDirectory() as directory:
+        began = time.perf_counter()
         recorder = Recorder(recorded.model, recorded.optimizer, directory=directory, batch_size=8)
-        for _ in range(12):
-            timed(plain, None)
-            timed(recorded, recorder)
+        timed(plain, None, 2)
+        timed(recorded, recorder, 2 * arguments.steps)
         gc.disable()
+        own_before = own_seconds(recorder, began)
         without: list[float] = []
         extra: list[float] = []
-        for _ in range(arguments.blocks):
-            spent = {False: 0.0, True: 0.0}
-            for step in range(arguments.steps):
-                for on in (False, True) if step % 2 else (True, False):
-                    spent[on] += timed(recorded if on else plain, recorder if on else None)
-            without.append(spent[False] / arguments.steps)
-            extra.append((spent[True] - spent[False]) / arguments.steps)
-        share = recorder.overhead
+        wall = 0.0
+        for block in range(arguments.blocks):
+            spent: dict[bool, float] = {}
+            for on in (False, True) if block % 2 else (True, False):
+                start = time.perf_counter()
+                trainer = recorded if on else plain
+                spent[on] = timed(trainer, recorder if on else None, arguments.steps)
+                wall += (time.perf_counter() - start) * on
+            without.append(spent[False])
+            extra.append(spent[True] - spent[False])
+        own = own_seconds(recorder, began) - own_before
         recorder.close()
         written = sum(file.stat().st_size for file in Path(directory).iterdir())
     steps = arguments.blocks * arguments.steps
@@ -143,7 +153,7 @@ def main() -> None:
         "ratio": round(median(ratios), 5),
         "ratios": [round(ratio, 4) for ratio in sorted(ratios)],
         "extra_ms": round(1e3 * median(extra), 4),
-        "own_clock_share": round(share, 5),
+        "own_clock_share": round(own / wall, 5),
         "bytes_a_step": round(written / steps),
     }
     print(json.dumps(report))

@@ -35,7 +35,9 @@ class LateReadback(Readback):
 
     def submit(self, packet: Packet, deliver: Any) -> None:
         self.events.append(Event())
-        self._pending.append((packet.flat(), self.events[-1], deliver))
+        self._pending.append(
+            (torch.tensor(packet.on_host(), dtype=torch.float64), self.events[-1], deliver)
+        )
         self.poll()
 
 

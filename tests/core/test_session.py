@@ -177,7 +177,7 @@ def test_a_schema_that_changes_half_way_loses_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda path: None, "no such file"),
+        (lambda _: None, "no such file"),
         (lambda path: path.mkdir(), "no run here"),
         (lambda path: path.write_bytes(b"\x7fELF" + bytes(range(256)) * 20), "looks like"),
     ],

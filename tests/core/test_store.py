@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -36,7 +37,7 @@ def rows(steps, table="train", epoch=None, time=None, **columns):
 def slow_reduce(values, bounds):
     """Reduce by looking at each column by itself."""
     result = []
-    for first, last in zip(bounds[:-1], bounds[1:], strict=True):
+    for first, last in itertools.pairwise(bounds):
         part = [value for value in values[first:last] if math.isfinite(value)]
         result.append(
             (

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from rich.style import Style
 from textual.app import App, SystemCommand
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from traintop.errors import TraintopError
@@ -56,7 +56,11 @@ class TraintopApp(App[int]):
         "log": lambda: _screen("log", "LogScreen"),
         "analyses": lambda: _screen("analyses", "AnalysesScreen"),
     }
-    BINDINGS: ClassVar[list[BindingType]] = bindings_of("everywhere")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings_of("everywhere"),
+        # Also while something is typed, where q is a letter.
+        Binding("ctrl+c", "quit", show=False, priority=True),
+    ]
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ class StepClock:
         self.wall = None if self._interrupted else wall
         if not self._interrupted or not self._steps:
             self._steps.append(max(wall - own_seconds, 0.0))
-            self.seconds = median(self._steps)
+            self.seconds = sorted(self._steps)[len(self._steps) // 2]
         self._interrupted = False
 
 

@@ -36,7 +36,7 @@ NORM_SHARE, SAMPLE_SHARE, LAYER_SHARE = 0.4, 0.3, 0.3
 """How the time allowed is divided between the global norms, the sampled update, and the layers."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Step:
     """What one step is to measure, and what it has gathered so far."""
 
@@ -145,8 +145,8 @@ class Measurement:
         if not self._hooked and not state.measured:
             self._measure_gradients(None, before_clipping=not self._clips)
         self._activations.disarm()
-        with self._guarded, torch.no_grad():
-            if not self._guarded.failed:
+        if not self._guarded.failed:
+            with self._guarded:
                 self._finish(state)
         decoders = state.decoders
 
@@ -227,14 +227,15 @@ class Measurement:
         self._step.backwards += 1
         if self._step.backwards >= self._expected:
             with self._guarded:
-                self._measure_gradients(loss_scale(self._scaler), before_clipping=True)
+                scale = None if self._scaler is None else loss_scale(self._scaler)
+                self._measure_gradients(scale, before_clipping=True)
         self.seconds += time.perf_counter() - start
 
     def _before_update(self, optimizer: Any, *_: object) -> None:
         start = time.perf_counter()
         state = self._step
         state.optimized = True
-        with self._guarded, torch.no_grad():
+        with self._guarded:
             # Optimizers that unscale by themselves are given both by the scaler, for this one step.
             scale = getattr(optimizer, "grad_scale", None)
             state.found_inf = getattr(optimizer, "found_inf", None)
@@ -249,7 +250,8 @@ class Measurement:
                 self._expected = state.backwards
             if (state.sample_due or state.layers_due) and not self._guarded.failed:
                 sampling = time.perf_counter()
-                state.before = self._sampler.take(self._parameters.dense())
+                with torch.no_grad():
+                    state.before = self._sampler.take(self._parameters.dense())
                 state.sample_seconds += time.perf_counter() - sampling
         self.seconds += time.perf_counter() - start
 
@@ -257,6 +259,7 @@ class Measurement:
 
     def _measure_gradients(self, scale: Tensor | float | None, *, before_clipping: bool) -> None:
         state = self._step
+        state.scale = scale
         due = state.norms_due or state.sample_due or state.layers_due
         if self._guarded.failed or not due:
             state.measured = True
@@ -270,7 +273,6 @@ class Measurement:
             state.measured = True
             state.train_mode = self._model.training
             state.versions = versions(gradients)
-            state.scale = scale
             scaled = quantities.add_scale(state.packet, scale)
             start = time.perf_counter()
             if state.norms_due and before_clipping:
@@ -310,35 +312,42 @@ class Measurement:
         gradients = [gradient for _, gradient in self._parameters.gradients()]
         if gradients and versions(gradients) != state.versions:
             self._clips = True
-            scaled = quantities.add_scale(state.packet, scale)
-            state.decoders.append(quantities.clipped_norm(state.packet, gradients, scaled))
+            with torch.no_grad():
+                scaled = quantities.add_scale(state.packet, scale)
+                state.decoders.append(quantities.clipped_norm(state.packet, gradients, scaled))
         state.norm_seconds += time.perf_counter() - start
 
     def _finish(self, state: _Step) -> None:
+        if state.sample_due or state.layers_due:
+            with torch.no_grad():
+                self._finish_measuring(state)
+        elif self._missed_update(state):
+            state.decoders.append(_no_update)
+        if self._scaler is not None and self._scaler.is_enabled():
+            state.decoders.append(self._scaler_state(state))
+
+    def _missed_update(self, state: _Step) -> bool:
+        """Whether the optimizer has not stepped where it should have."""
+        return self._hooked and not state.optimized and self._accumulation == 1
+
+    def _finish_measuring(self, state: _Step) -> None:
         packet, decoders = state.packet, state.decoders
         start = time.perf_counter()
         numels = self._parameters.numels
         if state.gradient is not None:
-            previous, self._previous = self._previous, (self._count, state.gradient)
-            if (
-                previous
-                and previous[0] == self._count - 1
-                and previous[1].sizes == state.gradient.sizes
-            ):
-                weights = self._sampler.weights(state.gradient, numels)
-                decoders.append(
-                    quantities.gradient_cosine(packet, state.gradient, previous[1], weights)
-                )
+            now, before = state.gradient, self._previous
+            self._previous = (self._count, now)
+            if before and before[0] == self._count - 1 and before[1].key == now.key:
+                weights = self._sampler.weights(now, numels)
+                decoders.append(quantities.gradient_cosine(packet, now, before[1], weights))
         after = None
         if state.before is not None:
             after = self._sampler.take(self._parameters.dense())
-        if state.before is not None and after is not None and after.sizes == state.before.sizes:
-            weights = self._sampler.weights(after, numels)
-            decoders.append(quantities.weight_update(packet, state.before, after, weights))
-        elif self._hooked and not state.optimized and self._accumulation == 1:
+            if after is not None and after.key == state.before.key:
+                weights = self._sampler.weights(after, numels)
+                decoders.append(quantities.weight_update(packet, state.before, after, weights))
+        elif self._missed_update(state):
             decoders.append(_no_update)
-        if self._scaler is not None and self._scaler.is_enabled():
-            decoders.append(self._scaler_state(state))
         sampled = time.perf_counter()
         if state.layers_due:
             self._finish_layers(state, after)
@@ -350,7 +359,7 @@ class Measurement:
     def _finish_layers(self, state: _Step, after: Sample | None) -> None:
         packet, decoders, rows = state.packet, state.decoders, self._parameters.rows
         decoders.append(quantities.layer_weights(packet, self._parameters.shown()))
-        if state.before is not None and after is not None and after.sizes == state.before.sizes:
+        if state.before is not None and after is not None and after.key == state.before.key:
             decoders.append(quantities.layer_updates(packet, state.before, after, rows, len(rows)))
         activations = self._activations.add_statistics(packet)
         train_mode = state.train_mode

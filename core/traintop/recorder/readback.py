@@ -18,25 +18,36 @@ class Packet:
     def __init__(self) -> None:
         self._parts: list[Tensor] = []
         self._size = 0
+        self._device: torch.device | None = None
 
     def add(self, tensor: Tensor) -> slice:
         """Put a tensor in; returns where its elements will stand among the floats."""
-        self._parts.append(tensor.detach().reshape(-1))
+        if tensor.requires_grad:
+            tensor = tensor.detach()
+        if tensor.device.type != "cpu":
+            self._device = tensor.device
+        self._parts.append(tensor)
         start = self._size
         self._size += tensor.numel()
         return slice(start, self._size)
 
-    def flat(self) -> Tensor | None:
-        """All elements in one tensor, or None where there are none.
+    def on_device(self) -> Tensor | None:
+        """All elements in one tensor; None where all of them are on the host already.
 
         float64, in which counts and losses are exact; float32 on Apple's devices, which lack it.
         """
-        if not self._parts:
+        if self._device is None:
             return None
-        device = next((p.device for p in self._parts if p.device.type != "cpu"), None)
-        device = device or self._parts[0].device
-        dtype = torch.float32 if device.type == "mps" else torch.float64
-        return torch.cat([part.to(device, dtype, non_blocking=True) for part in self._parts])
+        dtype = torch.float32 if self._device.type == "mps" else torch.float64
+        parts = [part.to(self._device, dtype, non_blocking=True) for part in self._parts]
+        return torch.cat([part.reshape(-1) for part in parts])
+
+    def on_host(self) -> list[float]:
+        """All elements, where they are on the host."""
+        floats: list[float] = []
+        for part in self._parts:
+            floats += cast("list[float]", part.reshape(-1).tolist())
+        return floats
 
 
 class Readback:
@@ -47,7 +58,7 @@ class Readback:
     """
 
     def __init__(self) -> None:
-        self._pending: deque[tuple[Tensor | None, Any, Callable[[list[float]], None]]] = deque()
+        self._pending: deque[tuple[Tensor, Any, Callable[[list[float]], None]]] = deque()
 
     def packet(self) -> Packet:
         """An empty packet."""
@@ -55,9 +66,14 @@ class Readback:
 
     def submit(self, packet: Packet, deliver: Callable[[list[float]], None]) -> None:
         """Have `deliver` called with the packet's floats, now or at a later call."""
-        flat = packet.flat()
+        flat = packet.on_device()
+        if flat is None and not self._pending:
+            deliver(packet.on_host())
+            return
         event = None
-        if flat is not None and flat.device.type == "cuda":
+        if flat is None:
+            flat = torch.tensor(packet.on_host(), dtype=torch.float64)
+        elif flat.device.type == "cuda":
             with torch.cuda.device(flat.device):
                 flat = flat.to("cpu", non_blocking=True)  # into pinned memory
                 event = torch.cuda.Event()  # type: ignore[no-untyped-call] # torch's own gap
@@ -83,4 +99,4 @@ class Readback:
         flat, event, deliver = self._pending.popleft()
         if event is not None:
             event.synchronize()
-        deliver([] if flat is None else cast("list[float]", flat.tolist()))
+        deliver(cast("list[float]", flat.tolist()))

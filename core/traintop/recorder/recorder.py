@@ -282,9 +282,11 @@ class Recorder:
 
     def _read_memory(self, record: dict[str, object], now: float) -> None:
         # The statistics of the allocator cost a tenth of a millisecond, so not at every step.
+        if now - self._memory_read < MEMORY_SECONDS:
+            return
+        self._memory_read = now
         cuda: Any = getattr(sys.modules.get("torch"), "cuda", None)
-        if now - self._memory_read >= MEMORY_SECONDS and cuda is not None and cuda.is_initialized():
-            self._memory_read = now
+        if cuda is not None and cuda.is_initialized():
             record["gpu_memory_mb"] = cuda.memory_allocated() / 2**20
 
     def _write_layers(self, record: dict[str, object], measured: Measured) -> None:

@@ -67,6 +67,11 @@ class Sample:
     sizes: tuple[int, ...]
     """Elements taken of each."""
 
+    @property
+    def key(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """What two samples must share to be compared element by element."""
+        return self.members, self.sizes
+
 
 class Sampler:
     """Takes samples, and weighs them so that they stand for the whole tensors."""
@@ -90,8 +95,7 @@ class Sampler:
 
     def weights(self, sample: Sample, numels: Sequence[int]) -> Tensor:
         """How many elements of its tensor each sampled one stands for; shape of `sample.values`."""
-        key = (sample.members, sample.sizes)
-        if self._weights is None or self._weights[0] != key:
+        if self._weights is None or self._weights[0] != sample.key:
             each = [
                 numels[place] / size
                 for place, size in zip(sample.members, sample.sizes, strict=True)
@@ -100,7 +104,7 @@ class Sampler:
             weights = torch.repeat_interleave(
                 torch.tensor(each, dtype=torch.float32), torch.tensor(sample.sizes)
             ).to(device)
-            self._weights = (key, weights)
+            self._weights = (sample.key, weights)
         return self._weights[1]
 
 

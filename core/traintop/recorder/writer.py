@@ -26,7 +26,17 @@ def encode(record: Mapping[str, object]) -> bytes:
     Raises:
         TypeError: A value is none of None, bool, int, float, str, list, tuple and mapping.
     """
-    return _value(record).encode()
+    return _object(record).encode()
+
+
+def _object(record: Mapping[str, object]) -> str:
+    members = [
+        f"{_quoted(key)}:{value:.3f}"
+        if key == "time" and isinstance(value, float)
+        else f"{_quoted(key)}:{_value(value)}"
+        for key, value in record.items()
+    ]
+    return "{" + ",".join(members) + "}"
 
 
 def _value(value: object) -> str:
@@ -44,15 +54,8 @@ def _value(value: object) -> str:
     if isinstance(value, list | tuple):
         return "[" + ",".join([_value(item) for item in cast("Iterable[object]", value)]) + "]"
     if isinstance(value, Mapping):
-        items = cast("Mapping[str, object]", value).items()
-        return "{" + ",".join([_member(key, item) for key, item in items]) + "}"
+        return _object(cast("Mapping[str, object]", value))
     raise TypeError(f"{type(value).__name__} cannot be written as JSON")
-
-
-def _member(key: str, value: object) -> str:
-    if key == "time" and isinstance(value, float):
-        return f'"time":{value:.3f}'
-    return f"{_quoted(key)}:{_value(value)}"
 
 
 @lru_cache(maxsize=1024)

@@ -8,21 +8,21 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Label, OptionList
 from textual.widgets.option_list import Option
 
 from traintop.analyses import ANALYSES
+from traintop_tui.screens.dialog import Dialog
 
 
-class AnalysisPicker(ModalScreen[str | None]):
+class AnalysisPicker(Dialog[str | None]):
     """Returns the id of the chosen analysis.
 
     Args:
         checkpoint: What it would run on, in words.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "dismiss", "Cancel")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q", "cancel", "Cancel")]
 
     def __init__(self, checkpoint: str) -> None:
         super().__init__()
@@ -41,4 +41,7 @@ class AnalysisPicker(ModalScreen[str | None]):
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Take the chosen one."""
-        self.dismiss(event.option.id)
+        self.answer(event.option.id)
+
+    def action_cancel(self) -> None:
+        self.answer(None)

@@ -9,10 +9,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from traintop_tui.actions import Action, key_signs
+from traintop_tui.screens.dialog import Dialog
 
 PLACES = {
     "everywhere": "Everywhere",
@@ -25,11 +25,11 @@ PLACES = {
 }
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Shows every action: keys, name and what it does."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,q,question_mark,f1,enter", "dismiss", "Close"),
+        Binding("escape,q,question_mark,f1,enter", "close", "Close"),
         Binding("j", "scroll(1)", show=False),
         Binding("k", "scroll(-1)", show=False),
     ]
@@ -42,6 +42,9 @@ class HelpScreen(ModalScreen[None]):
         """Write the table."""
         with VerticalScroll(classes="dialog help"):
             yield Static(Content(help_text(self._actions)))
+
+    def action_close(self) -> None:
+        self.answer(None)
 
     def action_scroll(self, lines: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)

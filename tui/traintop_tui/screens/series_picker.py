@@ -10,12 +10,13 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, SelectionList
 from textual.widgets.selection_list import Selection
 
+from traintop_tui.screens.dialog import Dialog
 
-class SeriesPicker(ModalScreen[list[str] | None]):
+
+class SeriesPicker(Dialog[list[str] | None]):
     """Returns the chosen labels; an empty list means the usual charts, None that nothing changes.
 
     Args:
@@ -71,7 +72,7 @@ class SeriesPicker(ModalScreen[list[str] | None]):
             self._box.highlighted = 0
 
     def action_accept(self) -> None:
-        self.dismiss(self._chosen)
+        self.answer(self._chosen)
 
     def action_cancel(self) -> None:
-        self.dismiss(None)
+        self.answer(None)
