@@ -27,6 +27,9 @@ KEY_NAMES = {
 }  # fmt: skip
 """Textual's names of keys -> tmux's."""
 
+ESCAPE_DELAY = 0.12
+"""Seconds after which a terminal program takes Escape for a key and not for the start of one."""
+
 
 def start_training(folder, *arguments):
     return subprocess.Popen(
@@ -77,8 +80,9 @@ def test_every_key_in_a_real_terminal(terminal, run_folder, width, height):
             if action.id == "quit":
                 continue
             for key in action.keys.split(","):
-                terminal.press(KEY_NAMES.get(key, key), "Escape", number)
-    # Enter on a list of analyses would start one; all of them need a target, which says so.
+                terminal.press(KEY_NAMES.get(key, key), "Escape")
+                time.sleep(ESCAPE_DELAY)
+                terminal.press(number)
     terminal.press("Escape", "1")
     terminal.wait_for("Findings", 60)
     terminal.resize(30, 8)

@@ -41,7 +41,7 @@ class AnalysisPicker(Dialog[str | None]):
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Take the chosen one."""
-        self.answer(event.option.id)
+        self.dismiss(event.option.id)
 
     def action_cancel(self) -> None:
-        self.answer(None)
+        self.dismiss(None)

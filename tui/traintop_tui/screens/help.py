@@ -44,7 +44,7 @@ class HelpScreen(Dialog[None]):
             yield Static(Content(help_text(self._actions)))
 
     def action_close(self) -> None:
-        self.answer(None)
+        self.dismiss(None)
 
     def action_scroll(self, lines: int) -> None:
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)

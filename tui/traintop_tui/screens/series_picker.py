@@ -72,7 +72,7 @@ class SeriesPicker(Dialog[list[str] | None]):
             self._box.highlighted = 0
 
     def action_accept(self) -> None:
-        self.answer(self._chosen)
+        self.dismiss(self._chosen)
 
     def action_cancel(self) -> None:
-        self.answer(None)
+        self.dismiss(None)
