@@ -61,8 +61,7 @@ def run_state(run: Run, info: RunInfo, now: float, modified: float | None) -> St
         return "unknown"
     main = run.main
     silence = now - modified
-    allowed = allowed_silence(main.time) if main is not None else LEAST_SILENCE
-    if silence <= allowed:
+    if silence <= LEAST_SILENCE or (main is not None and silence <= allowed_silence(main.time)):
         return "running"
     return "stalled" if alive or silence <= LONG_SILENCE else "unknown"
 

@@ -16,11 +16,11 @@ from traintop.records import Update
 from traintop.session import Session
 from traintop_tui.job_list import JobList
 
-READ_BYTES = 1 << 18
+READ_BYTES = 1 << 19
 """Bytes read a pump: small, because decoding holds the interpreter and the screen waits."""
-LEAST_FRAME = 0.1
-"""Seconds between two pieces of news while records come in steadily."""
-LOADING_FRAME = 0.25
+LEAST_FRAME = 0.2
+"""Seconds between two pictures while records come in steadily; the first one is drawn at once."""
+LOADING_FRAME = 0.4
 """The same while history is loaded: reading matters more than drawing."""
 HEARTBEAT = 0.5
 """Seconds after which silence is looked into, where file events can be trusted."""
@@ -60,6 +60,7 @@ class Follower:
         shown = 0.0
         prepared = False
         pending = True
+        loading = False
         wait = self._waits()
         while not self._stop.is_set():
             now = time.time()
@@ -69,6 +70,9 @@ class Follower:
             pending = pending or sampled or moved or any(update.changed for update in updates)
             more = any(update.more for update in updates)
             due = shown + (LOADING_FRAME if more else LEAST_FRAME)
+            if loading and not any(update.loading for update in updates):
+                due = 0.0  # The whole history is in: that is worth a picture at once.
+            loading = any(update.loading for update in updates)
             tick = time.monotonic()
             if pending and tick >= due:
                 self._post(updates)

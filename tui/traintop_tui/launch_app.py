@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import time
@@ -39,6 +40,8 @@ def run_app(sessions: Sequence[Session], settings: Settings) -> int:
     app = make_app(sessions, settings)
     # A first burst, so that the first picture has something in it.
     app.model.take([session.pump(time.time(), READ_BYTES) for session in sessions])
+    gc.freeze()
+    gc.enable()
     app.run(mouse=settings.mouse)
     return app.return_code or 0
 

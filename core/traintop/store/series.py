@@ -11,6 +11,9 @@ from traintop.records import Column, Floats
 from traintop.store.growing import Growing
 from traintop.store.pyramid import FANOUT, Blocks, Pyramid, of_values, reduce_blocks
 
+AGGREGATE_EVERY = FANOUT * FANOUT
+"""The pyramid grows by so many values at a time; a reduction looks at the rest one by one."""
+
 
 class Reduced(NamedTuple):
     """A series reduced to pixel columns, each array of shape (columns,), NaN where it is empty."""
@@ -36,7 +39,7 @@ class Summary(NamedTuple):
 class Series:
     """The values of one metric, dense (a value in every row from `first_row` on) or sparse."""
 
-    __slots__ = ("_rows", "_values", "first_row", "name", "pyramid")
+    __slots__ = ("_aggregated", "_rows", "_values", "first_row", "name", "pyramid")
 
     def __init__(self, name: str, first_row: int) -> None:
         self.name = name
@@ -44,6 +47,8 @@ class Series:
         self._values = Growing()
         self._rows: Growing | None = None
         self.pyramid = Pyramid()
+        self._aggregated = 0
+        """How many values there were when the pyramid last grew."""
 
     def __len__(self) -> int:
         return len(self._values)
@@ -82,7 +87,9 @@ class Series:
             relative = np.arange(count) if column.rows is None else column.rows
             self._rows.extend(relative + base)
         self._values.extend(column.values)
-        self.pyramid.grow(self._values.view())
+        if len(self._values) - self._aggregated >= AGGREGATE_EVERY:
+            self.pyramid.grow(self._values.view())
+            self._aggregated = len(self._values)
 
     def truncate(self, row: int) -> None:
         """Forget the values of all rows from `row` on."""
@@ -91,6 +98,7 @@ class Series:
         if self._rows is not None:
             self._rows.truncate(size)
         self.pyramid.truncate(size)
+        self._aggregated = min(self._aggregated, size)
 
     def positions(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return for each row how many values stand before it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textual.app import ComposeResult
 from textual.containers import Container
 
 from traintop_tui.host import host_of
@@ -16,6 +17,12 @@ MOST_PANELS = 6
 
 class ChartGrid(Container):
     """Shows the panels of the model, the most telling first."""
+
+    def compose(self) -> ComposeResult:
+        """Begin with as many charts as there may be: the first picture has them at once."""
+        panels = host_of(self).model.panels()
+        for panel in panels[:MOST_PANELS]:
+            yield ChartPanel(panel)
 
     def on_resize(self) -> None:
         """Another number of charts may fit."""
