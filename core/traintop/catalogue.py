@@ -23,16 +23,16 @@ class Catalogue:
     """Names the series of runs. Remembers a run's answer until it has another series."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[int, list[SeriesRef]]] = {}
+        self._known: dict[int, tuple[Run, int, list[SeriesRef]]] = {}
 
     def refs(self, run: Run) -> list[SeriesRef]:
         """Return all series, in the order in which they turned up."""
         tables = list(run.tables.values())
         count = sum(len(table.series) for table in tables)
         known = self._known.get(run.index)
-        if known is None or known[0] != count:
-            known = self._known[run.index] = (count, _name(tables))
-        return known[1]
+        if known is None or known[0] is not run or known[1] != count:
+            known = self._known[run.index] = (run, count, _name(tables))
+        return known[2]
 
     def by_role(self, run: Run, role: str) -> SeriesRef | None:
         """Return the series that has a role, if one has."""

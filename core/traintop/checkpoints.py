@@ -25,19 +25,48 @@ class Found(Protocol):
         ...
 
 
-def known_checkpoints(
+class Checkpoints:
+    """Joins what the events name with what lies there. Asks the disk only where there may be news.
+
+    Every picture asks for the checkpoints, and a network file system may take its time to answer.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[object, list[Checkpoint]] | None = None
+
+    def known(
+        self,
+        run: Run | None,
+        catalogue: Catalogue,
+        folder: Path | None,
+        found: Sequence[Found],
+        *,
+        settled: bool,
+    ) -> list[Checkpoint]:
+        """Return each checkpoint once, by step.
+
+        Args:
+            run: Whose events and losses count.
+            catalogue: Says which series is the training loss.
+            folder: Relative paths of events begin here.
+            found: Files that were found.
+            settled: Whether all that is there was read: losses are known then.
+        """
+        seen = run, len(run.events) if run is not None else 0, folder, tuple(found)
+        if self._known is not None and self._known[0] == seen:
+            return self._known[1]
+        checkpoints = _join(run, catalogue, folder, found)
+        last = (run.last_step if run is not None else None) or 0
+        if settled and all((each.step or 0) <= last for each in checkpoints):
+            self._known = seen, checkpoints
+        return checkpoints
+
+
+def _join(
     run: Run | None, catalogue: Catalogue, folder: Path | None, found: Sequence[Found]
 ) -> list[Checkpoint]:
-    """Join what the events name with what lies there, each file once.
-
-    Args:
-        run: Whose events and losses count.
-        catalogue: Says which series is the training loss.
-        folder: Relative paths of events begin here.
-        found: Files that were found.
-    """
     steps: dict[Path, int | None] = {file.path.absolute(): file.step for file in found}
-    for event in run.events if run is not None else []:
+    for event in list(run.events) if run is not None else []:
         named = event.fields.get("path")
         if event.event == "checkpoint" and isinstance(named, str):
             path = _existing(named, folder)
@@ -52,13 +81,18 @@ def known_checkpoints(
 
 def _existing(named: str, folder: Path | None) -> Path | None:
     """Return the file that an event names, if it is there: beside the run, above it, or here."""
+    if "\0" in named:
+        return None
     bases = (
         [Path.cwd()] if folder is None else [folder, folder.parent, folder.parent.parent, Path()]
     )
     for base in bases:
         path = (base / named).absolute()
-        if path.exists():
-            return path
+        try:
+            if path.exists():
+                return path
+        except OSError:
+            continue  # A name too long, a folder that may not be entered.
     return None
 
 

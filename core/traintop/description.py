@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from traintop import strict_json
 from traintop.records import Checkpoint, Skipped, SourceReport, State
 from traintop.session import Session
 
@@ -30,7 +31,7 @@ class SeriesDescription(msgspec.Struct, frozen=True, kw_only=True):
     last_step: int
     min: float | None
     max: float | None
-    last: float | str | None
+    last: float | None
     nonfinite: int
 
 
@@ -59,9 +60,10 @@ def describe(session: Session, now: float) -> Description:
     """Describe a session that has been read."""
     run = session.run()
     layers = run.layers if run is not None else None
+    state = session.state(now)
     return Description(
         path=str(session.path),
-        state=session.state(now),
+        state="unknown" if state == "waiting" else state,
         runs=len(session.store.runs),
         sources=tuple(_source(report) for report in session.reports()),
         series=tuple(_series(session)),
@@ -96,7 +98,6 @@ def _series(session: Session) -> list[SeriesDescription]:
         summary = series.summary()
         if not summary.points:
             continue
-        last = summary.last
         described.append(
             SeriesDescription(
                 name=ref.label,
@@ -107,25 +108,16 @@ def _series(session: Session) -> list[SeriesDescription]:
                 last_step=int(table.step[series.row_of(summary.points - 1)]),
                 min=summary.min,
                 max=summary.max,
-                last=_spelled(last) if last is not None else None,
+                last=summary.last,
                 nonfinite=summary.nonfinite,
             )
         )
     return described
 
 
-def _spelled(value: float) -> float | str:
-    """JSON has no word for NaN and the infinities: they are strings, as in the files."""
-    if value != value:
-        return "NaN"
-    if value in (float("inf"), float("-inf")):
-        return "Infinity" if value > 0 else "-Infinity"
-    return value
-
-
 def to_json(description: Description) -> str:
     """Encode as one line of JSON."""
-    return msgspec.json.encode(description, enc_hook=str).decode()
+    return strict_json.encode(description)
 
 
 def to_text(description: Description) -> str:
@@ -143,10 +135,9 @@ def to_text(description: Description) -> str:
         lines.append(f"  {'series':{width}}  role              points  steps")
     for series in description.series:
         odd = f", {series.nonfinite} not finite" if series.nonfinite else ""
-        last = series.last if isinstance(series.last, str) else f"{series.last:.5g}"
         lines.append(
             f"  {series.name:{width}}  {series.role or '-':16}  {series.points:6}  "
-            f"{series.first_step}..{series.last_step}, last {last}{odd}"
+            f"{series.first_step}..{series.last_step}, last {series.last:.5g}{odd}"
         )
     if description.layers.names:
         records = _count(description.layers.records, "record")

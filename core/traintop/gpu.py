@@ -36,7 +36,7 @@ class GpuMonitor:
         self.samples: list[GpuSample] = []
         """The newest sample of each device."""
         self._nvml: Any = None
-        self._handles: list[Any] = []
+        self._devices = range(0)
         self._due = 0.0
 
     def start(self) -> None:
@@ -45,30 +45,31 @@ class GpuMonitor:
             import pynvml  # type: ignore[import-untyped] # it ships no types
 
             pynvml.nvmlInit()
-            self._handles = [
-                pynvml.nvmlDeviceGetHandleByIndex(index)
-                for index in range(pynvml.nvmlDeviceGetCount())
-            ]
             self._nvml = pynvml
+            self._devices = range(pynvml.nvmlDeviceGetCount())
+            if not self._devices:
+                self.reason = "no NVIDIA GPU to watch (the driver has none)"
         except Exception as error:  # noqa: BLE001 - a broken driver must not cost the screen
             self.reason = f"no NVIDIA GPU to watch ({type(error).__name__})"
 
     def sample(self, now: float | None = None) -> bool:
         """Sample all devices if the last sample is old enough; return whether that was done."""
         now = time.time() if now is None else now
-        if not self._handles or now < self._due:
+        if not self._devices or now < self._due:
             return False
         self._due = now + PERIOD
         self.samples = [
             sample
-            for index, handle in enumerate(self._handles)
-            if (sample := self._sample_device(index, handle, now)) is not None
+            for index in self._devices
+            if (sample := self._sample_device(index, now)) is not None
         ]
         return True
 
-    def _sample_device(self, index: int, handle: Any, now: float) -> GpuSample | None:
+    def _sample_device(self, index: int, now: float) -> GpuSample | None:
+        """Sample one device; None where it is lost or not to be asked."""
         nvml = self._nvml
         try:
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
             memory = nvml.nvmlDeviceGetMemoryInfo(handle)
             name = nvml.nvmlDeviceGetName(handle)
         except nvml.NVMLError:

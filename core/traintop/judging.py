@@ -56,6 +56,8 @@ class Judge:
         self._layers_fed = 0
         self._events_fed = 0
         self._rewinds_fed = 0
+        self._resumes: list[float] = []
+        """Steps at which the run was resumed, not fed yet."""
         self._names: object = None
 
     @property
@@ -141,15 +143,27 @@ class Judge:
         return int(np.searchsorted(table.step, self._until, side="right"))
 
     def _step_back(self) -> None:
-        """Let a resumed run be fed again from where it repeats its steps."""
+        """Let a resumed run be fed again from where it repeats its steps.
+
+        A line that is merely out of order is not fed again: it would be taken for a resumption.
+        """
+        run, trunk = self._run, self._trunk()
+        for rewind in run.rewinds[self._rewinds_fed :]:
+            if rewind.late:
+                continue
+            if rewind.stream == "layers" and run.layers is not None:
+                row = int(np.searchsorted(run.layers.step, rewind.step))
+                self._layers_fed = min(self._layers_fed, row)
+            elif table := run.tables.get(rewind.stream):
+                row = int(np.searchsorted(table.step, rewind.step))
+                self._fed[table.name] = min(self._fed.get(table.name, 0), row)
+                if table is trunk:
+                    self._resumes.append(rewind.step)
+        self._rewinds_fed = len(run.rewinds)
         for table in self._tables():
             self._fed[table.name] = min(self._fed.get(table.name, 0), len(table))
-        if self._run.layers is not None:
-            self._layers_fed = min(self._layers_fed, len(self._run.layers))
-        for step in self._run.rewinds[self._rewinds_fed :]:
-            if step <= self._until:
-                self._engine.feed_event(Event(event="resume", step=step))
-        self._rewinds_fed = len(self._run.rewinds)
+        if run.layers is not None:
+            self._layers_fed = min(self._layers_fed, len(run.layers))
 
     def _others(self, trunk: Table | None, horizon: float) -> list[tuple[float, int, Feed]]:
         """Return what waits beside the trunk, up to a step: (step, order within it, feed)."""
@@ -164,6 +178,10 @@ class Judge:
             for row, evaluation in self._rows(table, first, last):
                 others.append((row.step, _OTHER_TABLE, _feed_both(engine, row, evaluation)))
             self._fed[table.name] = max(first, last)
+        for step in [step for step in self._resumes if step <= horizon]:
+            self._resumes.remove(step)
+            resumed = Event(event="resume", step=int(step))
+            others.append((step, _EVENT, _feed_one(engine.feed_event, resumed)))
         events = self._run.events
         while self._events_fed < len(events):
             event = events[self._events_fed]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -18,17 +20,56 @@ LONG_SILENCE = 600.0
 """Seconds after which silence with no other sign means that nobody knows."""
 
 
-def process_alive(pid: int, host: str | None) -> bool | None:
-    """Tell whether a process runs on this machine; None when it is on another one."""
-    if host is not None and host != socket.gethostname():
+CLOCK_SLACK = 60.0
+"""Seconds by which the clocks of this machine and of its file server may differ."""
+
+
+def process_alive(pid: int, host: str | None, wrote: float | None = None) -> bool | None:
+    """Tell whether a process that wrote to a run is still there.
+
+    Args:
+        pid: Its number. Numbers are used again: a process that is younger than the last write is
+            another one.
+        host: The machine that it ran on.
+        wrote: When it last wrote, seconds since 1970.
+
+    Returns:
+        None where nobody here can know: it ran on another machine or an unknown one.
+    """
+    if host != socket.gethostname() or pid <= 0:
         return None
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except (PermissionError, OverflowError):
+    except OverflowError:
+        return None
+    except PermissionError:
+        pass  # It is there, and somebody else's.
+    known = _state_and_start(pid)
+    if known is None:
         return True
-    return True
+    state, start = known
+    return state not in ("Z", "X") and (wrote is None or start <= wrote + CLOCK_SLACK)
+
+
+def _state_and_start(pid: int) -> tuple[str, float] | None:
+    """The state letter of a process and its start, seconds since 1970; None without /proc.
+
+    Fields 3 and 22 of /proc/PID/stat, proc(5); the name before them may hold blanks and brackets.
+    """
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+        return fields[0], _boot_time() + int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+@cache
+def _boot_time() -> float:
+    """When the machine was started, seconds since 1970."""
+    lines = Path("/proc/stat").read_text().splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("btime"))
 
 
 def allowed_silence(times: np.ndarray[tuple[int], np.dtype[np.float64]]) -> float:
@@ -52,9 +93,12 @@ def run_state(run: Run, info: RunInfo, now: float, modified: float | None) -> St
     last_step = run.last_step
     if last_step is None:
         return "waiting"
-    if _ended(run.events) or (info.planned_steps and last_step >= info.planned_steps - 1):
+    if _ended(run.events):
         return "finished"
-    alive = process_alive(info.pid, info.host) if info.pid is not None else None
+    # A run that has gone beyond its plan had another plan.
+    if info.planned_steps and info.planned_steps - 1 <= last_step <= info.planned_steps:
+        return "finished"
+    alive = process_alive(info.pid, info.host, modified) if info.pid is not None else None
     if alive is False:
         return "crashed"
     if modified is None:
@@ -68,7 +112,7 @@ def run_state(run: Run, info: RunInfo, now: float, modified: float | None) -> St
 
 def _ended(events: list[Event]) -> bool:
     """Whether the last thing that the run said of itself is that it ended."""
-    for event in reversed(events):
+    for event in reversed(list(events)):
         if event.event == "resume":
             return False
         if event.event == "control" and event.fields.get("action") == "finished":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from typing import Any, Literal, cast
+from typing import Literal, NamedTuple
 
 import msgspec
 
+from traintop import strict_json
 from traintop.records import (
     SEVERITIES,
     DetectorFailure,
@@ -18,7 +20,8 @@ from traintop.records import (
 from traintop.session import Session
 
 Verdict = Literal["healthy", "not judged", "info", "warning", "critical"]
-Format = Literal["text", "markdown", "json"]
+LISTED_EPISODES = 3
+"""Episodes of one ailment that are over and are written one by one; more are summed up."""
 
 
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,19 +46,14 @@ def check(session: Session, now: float) -> CheckReport:
     """Report on the newest run of a session that has been read."""
     findings = tuple(session.findings())
     judge = session.judge()
-    records = session.store.records
-    severities: list[Severity] = [finding.severity for finding in findings]
-    worst: Verdict = "healthy" if records else "not judged"
-    for severity in SEVERITIES:
-        if severity in severities:
-            worst = severity
     run = session.run()
+    state = session.state(now)
     return CheckReport(
         path=str(session.path),
-        state=session.state(now),
+        state="unknown" if state == "waiting" else state,
         run=0 if run is None else run.index,
         last_step=session.judged_until(),
-        verdict=worst,
+        verdict=_verdict(session, findings),
         findings=findings,
         not_judged=() if judge is None else judge.not_judged,
         failures=() if judge is None else tuple(judge.failures),
@@ -63,38 +61,26 @@ def check(session: Session, now: float) -> CheckReport:
     )
 
 
+def _verdict(session: Session, findings: Sequence[Finding]) -> Verdict:
+    from traintop.detectors.registry import IDS  # Screens import this module; they need none.
+
+    if findings:
+        return max((finding.severity for finding in findings), key=SEVERITIES.index)
+    unjudged = len(session.not_judged()) + len(session.failures())
+    return "healthy" if session.store.records and unjudged < len(IDS) else "not judged"
+
+
 def to_json(report: CheckReport) -> str:
-    """Encode as one line of JSON; NaN and infinite evidence become strings."""
-    return _encode(report)
-
-
-def _encode(value: object) -> str:
-    return msgspec.json.encode(_printable(msgspec.to_builtins(value))).decode()
-
-
-def _printable(value: Any) -> Any:
-    """JSON has no word for NaN and the infinities: they are strings, as in the files."""
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-        return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}[str(value)]
-    if isinstance(value, dict):
-        return {key: _printable(item) for key, item in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_printable(item) for item in cast("Sequence[Any]", value)]
-    return value
+    """Encode as one line of JSON."""
+    return strict_json.encode(report)
 
 
 def to_text(report: CheckReport) -> str:
     """Write the report for a person, in plain text."""
     lines = [f"{report.path}: {_headline(report)}"]
-    for finding in report.findings:
-        lines += [
-            "",
-            f"{finding.severity.upper():8} {finding.title}  [{finding.id}]",
-            *_when(finding),
-        ]
-        lines += [f"  measured: {line}" for line in evidence_lines(finding)]
-        lines += [f"  likely:   {cause.cause} ({cause.because})" for cause in finding.causes]
-        lines += [f"  next:     {test}" for test in next_lines(finding)]
+    for section in _sections(report.findings):
+        lines += ["", f"{section.severity.upper():8} {section.title}  [{section.id}]"]
+        lines += [f"  {label + ':':9} {text}" for label, text in section.lines]
     if report.not_judged:
         lines += ["", "Not judged:"]
         lines += [f"  {blind.id}: needs {blind.needs}" for blind in report.not_judged]
@@ -107,12 +93,9 @@ def to_text(report: CheckReport) -> str:
 def to_markdown(report: CheckReport) -> str:
     """Write the report as Markdown."""
     lines = ["# Training Debug Report", "", f"`{report.path}`: **{_headline(report)}**"]
-    for finding in report.findings:
-        lines += ["", f"## {finding.severity}: {finding.title} (`{finding.id}`)", ""]
-        lines += [f"- {line.strip()}" for line in _when(finding)]
-        lines += [f"- measured: {line}" for line in evidence_lines(finding)]
-        lines += [f"- likely: {cause.cause} ({cause.because})" for cause in finding.causes]
-        lines += [f"- next: {test}" for test in next_lines(finding)]
+    for section in _sections(report.findings):
+        lines += ["", f"## {section.severity}: {section.title} (`{section.id}`)", ""]
+        lines += [f"- {label}: {text}" for label, text in section.lines]
     if report.not_judged:
         lines += ["", "## Not judged", ""]
         lines += [f"- `{blind.id}` needs {blind.needs}" for blind in report.not_judged]
@@ -128,18 +111,70 @@ def _headline(report: CheckReport) -> str:
     return f"{report.verdict.upper()} ({report.state}, {last})"
 
 
-def _when(finding: Finding) -> list[str]:
-    when = f"  since step {finding.onset_step}, seen at step {finding.detected_step}"
+class _Section(NamedTuple):
+    """What a person reads of one finding, or of many that are over and alike."""
+
+    severity: Severity
+    title: str
+    id: str
+    lines: list[tuple[str, str]]
+    """Labels and texts."""
+
+
+def _sections(findings: Sequence[Finding]) -> list[_Section]:
+    """Write each finding, those of one ailment that are over together where they are many."""
+    kinds = Counter(_kind(finding) for finding in findings)
+    many = {kind for kind, count in kinds.items() if count > LISTED_EPISODES and kind.over}
+    sections: list[_Section] = []
+    for finding in findings:
+        kind = _kind(finding)
+        if kind not in many:
+            sections.append(_one(finding))
+        elif kinds.pop(kind, 0):
+            sections.append(_sum([each for each in findings if _kind(each) == kind]))
+    return sections
+
+
+class _Kind(NamedTuple):
+    id: str
+    severity: Severity
+    over: bool
+
+
+def _kind(finding: Finding) -> _Kind:
+    return _Kind(finding.id, finding.severity, finding.resolved_step is not None)
+
+
+def _one(finding: Finding) -> _Section:
+    when = f"since step {finding.onset_step}, seen at step {finding.detected_step}"
     if finding.resolved_step is not None:
         when += f", over at step {finding.resolved_step}"
-    return [when] + [f"  layers:   {', '.join(finding.layers)}"] * bool(finding.layers)
+    lines = [("when", when)]
+    lines += [("layers", ", ".join(finding.layers))] * bool(finding.layers)
+    lines += [("measured", line) for line in evidence_lines(finding)]
+    lines += [("likely", f"{cause.cause} ({cause.because})") for cause in finding.causes]
+    lines += [("next", test) for test in next_lines(finding)]
+    return _Section(finding.severity, finding.title, finding.id, lines)
+
+
+def _sum(episodes: Sequence[Finding]) -> _Section:
+    """Sum up episodes that are over; the longest one speaks for them."""
+    longest = max(episodes, key=lambda each: (each.resolved_step or 0) - each.onset_step)
+    last = max(each.resolved_step or 0 for each in episodes)
+    when = (
+        f"between steps {episodes[0].onset_step} and {last}, all over; "
+        f"the longest from step {longest.onset_step} to {longest.resolved_step}"
+    )
+    lines = [("when", when), *(("measured", line) for line in evidence_lines(longest)[:1])]
+    title = f"{longest.title}, {len(episodes)} times"
+    return _Section(longest.severity, title, longest.id, lines)
 
 
 def evidence_lines(finding: Finding) -> list[str]:
     """Write each piece of evidence with its threshold in one line."""
     lines: list[str] = []
     for evidence in finding.evidence:
-        line = f"{evidence.what} {evidence.value:.4g}"
+        line = f"{evidence.what}: {evidence.value:.4g}"
         if evidence.threshold is not None:
             line += f" (threshold {evidence.threshold:.4g})"
         if evidence.step is not None:

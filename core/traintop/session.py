@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traintop.catalogue import Catalogue
-from traintop.checkpoints import known_checkpoints
+from traintop.checkpoints import Checkpoints
 from traintop.errors import PathError
 from traintop.liveness import run_state
+from traintop.problems import problem_lines
 from traintop.records import (
     Checkpoint,
     DetectorFailure,
@@ -73,13 +74,25 @@ class Session:
 
             resolve_thresholds(settings.detectors)
         self._discovery: Discovery | None = None
-        self._missing: str | None = None
+        self.missing: str | None = None
+        """Why there is nothing to read at the moment."""
         self._sources: list[Source] = []
         self._judges: dict[int, Judge] = {}
         self._due = 0.0
         self._modified: float | None = None
+        """When the files were last written, as their file system says."""
+        self._heard: float | None = None
+        """When something new last came in: its clock is ours, and pipes have no other."""
+        self._caught_up = False
+        """Whether what comes now is news, rather than history that is still being read."""
+        self._checkpoints = Checkpoints()
         self._state: State = "waiting"
-        self._discover()
+        try:
+            self._discover()
+        except PathError as error:
+            if not self.path.is_dir() or not os.access(self.path, os.R_OK | os.X_OK):
+                raise
+            self.missing = str(error)
 
     # --- where -------------------------------------------------------------------------------
 
@@ -123,8 +136,8 @@ class Session:
         if self._sources:
             files = ", ".join(source.path.name for source in self._sources[:4])
             lines = [f"Waiting for the first record in {files}", ""]
-        elif self._missing:
-            lines += [self._missing, ""]
+        elif self.missing:
+            lines += [self.missing, ""]
         return [*lines, "It is shown by itself when it begins. q leaves."]
 
     # --- reading -----------------------------------------------------------------------------
@@ -139,24 +152,29 @@ class Session:
         Returns:
             The news. Where `more` is set there is more to read or judge at once.
         """
-        before = self.store.records, len(self.store.log), self._state
-        if now >= self._due:
+        store, state = self.store, self._state
+        records, lines = store.records, len(store.log)
+        if not 0 < self._due - now <= REFRESH:  # A clock may also be set back.
             self._look_for_files(now)
         self._read(max_bytes)
-        news: list[Finding] = []
+        if self.store is not store:
+            records = lines = 0
+        came = self.store.records - records, len(self.store.log) - lines
         reading = any(source.pending for source in self._sources)
-        if self._judging and not reading:
-            news = self._judge(JUDGED_RECORDS)
-        reports = [source.report() for source in self._sources]
+        news = [] if reading or not self._judging else self._judge(JUDGED_RECORDS)
+        if any(came) and (self._caught_up or self.path == STANDARD_INPUT):
+            self._heard = now
+        self._caught_up = not reading
+        reports = self.reports()
         backlog = self._backlog()
-        if self.store.records != before[0]:
-            self._modified = max(now, self._modified or now) if before[0] else self._modified
         self._state = self.state(now)
         return Update(
-            records=self.store.records - before[0],
-            log_lines=len(self.store.log) - before[1],
+            records=came[0],
+            log_lines=came[1],
             changed=bool(news)
-            or before != (self.store.records, len(self.store.log), self._state)
+            or any(came)
+            or self.store is not store
+            or self._state != state
             or reading
             or backlog > 0,
             findings=tuple(news),
@@ -183,7 +201,10 @@ class Session:
     def _look_for_files(self, now: float) -> None:
         self._due = now + REFRESH
         if self._discovery is None:
-            self._discover()
+            try:
+                self._discover()
+            except PathError as error:
+                self.missing = str(error)
         else:
             for file in self._discovery.refresh():
                 self._sources.append(open_source(file.path, file.table, alone=file.alone))
@@ -193,14 +214,13 @@ class Session:
         )
 
     def _discover(self) -> None:
-        """Find the run's files; a directory may still be empty of them."""
-        try:
-            self._discovery = Discovery(self.path)
-        except PathError as error:
-            if not self.path.is_dir() or not os.access(self.path, os.R_OK | os.X_OK):
-                raise
-            self._missing = str(error)
-            return
+        """Find the run's files.
+
+        Raises:
+            PathError: There are none, yet or any longer.
+        """
+        self._discovery = Discovery(self.path)
+        self.missing = None
         self._sources = [
             open_source(file.path, file.table, alone=file.alone)
             for file in self._discovery.paths.files
@@ -230,9 +250,14 @@ class Session:
         """A file was truncated or replaced: what was read of it is void, and so are verdicts."""
         for source in self._sources:
             source.close()
-        self.store, self.catalogue = Store(), Catalogue()
         self._judges = {}
-        self._discover()
+        self.store, self.catalogue = Store(), Catalogue()
+        self._caught_up = False
+        self._discovery, self._sources = None, []
+        try:
+            self._discover()
+        except PathError as error:
+            self.missing = str(error)  # It is gone for the moment: looked for again and again.
 
     # --- judging -----------------------------------------------------------------------------
 
@@ -246,15 +271,22 @@ class Session:
                 self._judges[run.index] = Judge(
                     run, self.catalogue, self.store.info, self._settings.detectors, self._until
                 )
-            news += self._judges[run.index].pump(records)
+            if records > 0:
+                judge = self._judges[run.index]
+                waiting = judge.backlog
+                news += judge.pump(records)
+                records -= waiting - judge.backlog
         return news
 
     def run(self, index: int | None = None) -> Run | None:
-        """Return a run, the newest without an index; None before the first record."""
+        """Return a run; the newest without an index, or where a reset has left fewer runs.
+
+        None before the first record.
+        """
         runs = self.store.runs
         if not runs:
             return None
-        return runs[-1 if index is None else index]
+        return runs[-1 if index is None or index >= len(runs) else index]
 
     def judge(self, index: int | None = None) -> Judge | None:
         """Return the judge of a run, the newest without an index."""
@@ -291,7 +323,8 @@ class Session:
         run = self.run()
         if run is None:
             return "waiting"
-        return run_state(run, self.store.info, now, self._modified)
+        wrote = [when for when in (self._modified, self._heard) if when is not None]
+        return run_state(run, self.store.info, now, max(wrote, default=None))
 
     def reports(self) -> list[SourceReport]:
         """Return what each file turned out to be."""
@@ -299,13 +332,17 @@ class Session:
 
     def problems(self) -> list[str]:
         """Say in one line each what could not be read."""
-        left_out = self._discovery.paths.left_out if self._discovery is not None else ()
-        return _problems(self.reports()) + [f"{path}: {why}" for path, why in left_out]
+        discovery = self._discovery
+        left_out = discovery.paths.left_out if discovery is not None else ()
+        return problem_lines(self.reports()) + [f"{path}: {why}" for path, why in left_out]
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints that the run named or that lie in its folder, by step."""
-        found = self._discovery.paths.checkpoints if self._discovery is not None else ()
-        return known_checkpoints(self.run(), self.catalogue, self.folder, found)
+        discovery = self._discovery
+        found = discovery.paths.checkpoints if discovery is not None else ()
+        return self._checkpoints.known(
+            self.run(), self.catalogue, self.folder, found, settled=self._caught_up
+        )
 
 
 def open_run(path: str | Path, settings: Settings | None = None) -> Session:
@@ -329,9 +366,9 @@ def read_whole(
     import time
 
     path = Path(path)
-    if path != STANDARD_INPUT:
-        Discovery(path)  # A folder without a run is an error here, and not to be waited for.
     session = Session(path, settings, until=until, judge=judge)
+    if session.missing is not None:
+        raise PathError(session.missing)  # Nothing is waited for here.
     while True:
         more_may_come = session.held_open
         if session.pump(time.time()).more:
@@ -360,19 +397,3 @@ def _modified(path: Path) -> float | None:
         return path.stat().st_mtime
     except OSError:
         return None
-
-
-def _problems(reports: Sequence[SourceReport]) -> list[str]:
-    """Say in one line each what could not be read."""
-    lines: list[str] = []
-    for report in reports:
-        if report.error is not None:
-            lines.append(f"{report.path}: {report.error}")
-        if report.skipped_total:
-            first = report.skipped[0]
-            lines.append(
-                f"{report.path}: {report.skipped_total} "
-                f"line{'s' if report.skipped_total > 1 else ''} passed over, "
-                f"the first is line {first.line}: {first.why}"
-            )
-    return lines

@@ -10,7 +10,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -26,7 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Draw with ASCII characters only."""
     mouse: bool = True
     """Let the mouse work; off saves input events over a slow connection."""
-    smoothing: float = 0.6
+    smoothing: Annotated[float, msgspec.Meta(ge=0, le=0.999)] = 0.6
     """Weight of the exponential moving average drawn over the raw curve, 0 (none) to 0.999."""
     log_y: bool = False
     """Begin with logarithmic y axes."""
@@ -72,7 +72,8 @@ def load_settings(
         The settings, and for each key that is not at its built-in value where it came from.
 
     Raises:
-        SettingsError: A file is not TOML, or holds an unknown key or a value of the wrong kind.
+        SettingsError: A file is not TOML, or it or the command line has an unknown key or a value
+            of the wrong kind.
     """
     values: dict[str, Any] = {}
     origins: dict[str, str] = {}
@@ -84,7 +85,11 @@ def load_settings(
         if value is not None:
             values[key] = value
             origins[key] = "command line"
-    return msgspec.convert(values, Settings), origins
+    try:
+        return msgspec.convert(values, Settings), origins
+    except msgspec.ValidationError as error:
+        # What the files hold has been looked at one by one.
+        raise SettingsError(f"command line: {error}") from error
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -97,7 +102,10 @@ def _read(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
     if file.name == "pyproject.toml":
-        table = table.get("tool", {}).get("traintop", {})
+        tools = table.get("tool")
+        table = tools.get("traintop", {}) if isinstance(tools, dict) else {}
+        if not isinstance(table, dict):
+            raise SettingsError(f"{file}: tool.traintop is not a table of settings")
     known = Settings.__struct_fields__
     for key in table:
         if key not in known:

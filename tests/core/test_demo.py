@@ -60,6 +60,11 @@ def test_a_healthy_run_learns_and_leaves_everything_that_a_run_leaves(tmp_path: 
     assert [e["path"] for e in events if e["event"] == "checkpoint"] == [
         "checkpoints/step-000200.pt"
     ]
+    header = read(tmp_path / "layers.jsonl")[0]
+    assert header["act_names"] == ["relu1", "relu2", "relu3", "relu4", "relu5"]
+    assert [name.partition(".")[0] for name in header["names"]] == [
+        *("conv1", "conv2", "conv3", "linear1", "linear2", "linear3")
+    ]
     info = json.loads((tmp_path / "run.json").read_text())
     assert (info["planned_steps"], info["num_classes"]) == (210, 10)
     assert info["target"] == f"{targets.__file__}:target"

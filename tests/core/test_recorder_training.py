@@ -397,18 +397,3 @@ print(heavy | ours)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
-
-
-def test_what_is_still_on_its_way_is_written_at_exit(tmp_path: Path) -> None:
-    code = f"""
-import torch
-from torch import nn
-from traintop.recorder import Recorder
-from traintop.recorder.readback import Readback
-Readback.poll = lambda self: None  # as on a device that is behind
-model = nn.Linear(2, 2)
-recorder = Recorder(model, torch.optim.SGD(model.parameters(), lr=0.1), directory={str(tmp_path)!r})
-recorder.step(loss=1.0)
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)
-    assert (tmp_path / "train_diagnostics.jsonl").read_text().startswith('{"step":0,')

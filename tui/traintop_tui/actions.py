@@ -20,6 +20,8 @@ class Action(NamedTuple):
     where: Where
     footer: bool = False
     """Whether the footer has room for it."""
+    short: str = ""
+    """The label on a narrow terminal, if another."""
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -33,7 +35,14 @@ ACTIONS: tuple[Action, ...] = (
         "everywhere",
     ),
     Action("show_log", "4", "Log", "The text log, linked with the charts by step", "everywhere"),
-    Action("show_analyses", "5", "Analyses", "Jobs, results, checkpoints", "everywhere"),
+    Action(
+        "show_analyses",
+        "5",
+        "Analyses",
+        "Jobs, results, checkpoints",
+        "everywhere",
+        short="Jobs",
+    ),
     Action("help", "question_mark,f1", "Help", "This list", "everywhere", footer=True),
     Action("quit", "q", "Quit", "Leave; the training goes on", "everywhere", footer=True),
     Action(
@@ -43,6 +52,7 @@ ACTIONS: tuple[Action, ...] = (
         "Run an LR range test on the newest checkpoint before the cursor",
         "everywhere",
         footer=True,
+        short="LR test",
     ),
     Action(
         "dead_neurons",
@@ -51,8 +61,15 @@ ACTIONS: tuple[Action, ...] = (
         "Count dead units of the newest checkpoint before the cursor",
         "everywhere",
         footer=True,
+        short="Dead",
     ),
-    Action("analyze", "A", "Analyses", "Choose an analysis from a list", "everywhere"),
+    Action(
+        "analyze",
+        "A",
+        "Choose analysis",
+        "Choose an analysis from a list, and run it",
+        "everywhere",
+    ),
     Action("next_run", "right_square_bracket", "Next run", "Go to the next run", "everywhere"),
     Action(
         "previous_run",
@@ -107,9 +124,26 @@ ACTIONS: tuple[Action, ...] = (
         "Halve the window of steps around the cursor",
         "charts",
         footer=True,
+        short="Zoom",
     ),
-    Action("zoom_out", "minus,o", "Zoom out", "Double the window of steps", "charts", footer=True),
-    Action("zoom_reset", "0,z", "Whole run", "Show the whole run", "charts", footer=True),
+    Action(
+        "zoom_out",
+        "minus,o",
+        "Zoom out",
+        "Double the window of steps",
+        "charts",
+        footer=True,
+        short="Out",
+    ),
+    Action(
+        "zoom_reset",
+        "0,z",
+        "Whole run",
+        "Show the whole run",
+        "charts",
+        footer=True,
+        short="All",
+    ),
     Action(
         "pan_left", "less_than_sign,comma", "Pan left", "Move the window a quarter back", "charts"
     ),
@@ -121,8 +155,24 @@ ACTIONS: tuple[Action, ...] = (
         "charts",
     ),
     Action("follow", "f", "Follow", "Go to the newest step and follow it", "charts"),
-    Action("toggle_log_y", "y", "Log y", "Logarithmic or linear y axes", "charts", footer=True),
-    Action("cycle_axis", "x", "X axis", "X axis by step, epoch or time", "charts", footer=True),
+    Action(
+        "toggle_log_y",
+        "y",
+        "Log y",
+        "Logarithmic or linear y axes",
+        "charts",
+        footer=True,
+        short="Log",
+    ),
+    Action(
+        "cycle_axis",
+        "x",
+        "X axis",
+        "X axis by step, epoch or time",
+        "charts",
+        footer=True,
+        short="X",
+    ),
     Action(
         "more_smoothing",
         "s",
@@ -155,6 +205,7 @@ ACTIONS: tuple[Action, ...] = (
         "Search all series and choose what is drawn",
         "overview",
         footer=True,
+        short="Curves",
     ),
     Action(
         "next_panel",
@@ -172,6 +223,7 @@ ACTIONS: tuple[Action, ...] = (
         "Show the next statistic: gradient norm, update ratio, dead share ...",
         "layers",
         footer=True,
+        short="Stat",
     ),
     Action(
         "cycle_sort",
@@ -190,6 +242,7 @@ ACTIONS: tuple[Action, ...] = (
         "Show the curves and the histogram of the layer, or go back",
         "layers",
         footer=True,
+        short="Open",
     ),
     Action("finding_down", "down,j", "Finding down", "Select the next finding", "findings"),
     Action("finding_up", "up,k", "Finding up", "Select the previous finding", "findings"),
@@ -200,7 +253,12 @@ ACTIONS: tuple[Action, ...] = (
         "Start the next test that the finding names",
         "findings",
         footer=True,
+        short="Test",
     ),
+    Action(
+        "detail_down", "pagedown,space", "Read on", "Scroll the text of the finding", "findings"
+    ),
+    Action("detail_up", "pageup,b", "Read back", "Scroll the text of the finding back", "findings"),
     Action(
         "acknowledge",
         "a",
@@ -208,6 +266,7 @@ ACTIONS: tuple[Action, ...] = (
         "Mark the finding as seen, or unmark it",
         "findings",
         footer=True,
+        short="Seen",
     ),
     Action(
         "go_to_finding",
@@ -227,7 +286,13 @@ ACTIONS: tuple[Action, ...] = (
     Action("log_page_up", "pageup,b", "Page up", "Go one page up", "log"),
     Action("log_top", "home,g", "Top", "Go to the oldest line", "log"),
     Action(
-        "log_bottom", "end,G,f", "Bottom", "Go to the newest line and follow it", "log", footer=True
+        "log_bottom",
+        "end,G,f",
+        "Bottom",
+        "Go to the newest line and follow it",
+        "log",
+        footer=True,
+        short="End",
     ),
     Action(
         "log_errors",
@@ -244,9 +309,12 @@ ACTIONS: tuple[Action, ...] = (
         "Put the step cursor of the charts at this line's step",
         "log",
         footer=True,
+        short="Cursor",
     ),
     Action("job_down", "down,j", "Down", "Select the next job or result", "analyses"),
     Action("job_up", "up,k", "Up", "Select the previous job or result", "analyses"),
+    Action("result_down", "pagedown,space", "Read on", "Scroll the text of the result", "analyses"),
+    Action("result_up", "pageup,b", "Read back", "Scroll the text of the result back", "analyses"),
     Action("cancel_job", "c", "Cancel", "Cancel the selected job", "analyses", footer=True),
 )
 

@@ -17,6 +17,7 @@ from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from traintop.analyses import ANALYSES
 from traintop.errors import TraintopError
 from traintop.records import Update
 from traintop_tui.actions import ACTIONS, actions_for
@@ -87,6 +88,7 @@ class TraintopApp(App[int]):
 
     def on_mount(self) -> None:
         """Begin to follow the run."""
+        self.set_class(self.model.view.ascii, "-ascii")
         self.theme_changed_signal.subscribe(self, lambda _: self._restyle())
         self.set_keymap(self.model.settings.keys)
         for problem in self._problems:
@@ -138,6 +140,7 @@ class TraintopApp(App[int]):
                 screen.redraw()
 
     def _restyle(self) -> None:
+        self.set_class(self.model.view.ascii, "-ascii")
         theme = self.themes.get(self.theme)
         if theme is not None:
             self.chart_styles = styles(theme)
@@ -230,11 +233,12 @@ class TraintopApp(App[int]):
         try:
             job = self.model.start_analysis(name, checkpoint)
         except TraintopError as error:
-            self.notify(str(error), title=f"Cannot start {name}", severity="error", markup=False)
+            title = f"Cannot start: {ANALYSES[name].title}"
+            self.notify(str(error), title=title, severity="error", markup=False)
             return
         self.notify(
-            f"on {job.checkpoint_name}; see 5 for its progress",
-            title=f"{name} started",
+            f"on {job.checkpoint_name}; press 5 for its progress",
+            title=f"{job.title} started",
             markup=False,
         )
         self.redraw()

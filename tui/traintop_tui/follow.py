@@ -89,13 +89,13 @@ class Follower:
             elif self._jobs.active:
                 self._stop.wait(POLL)
             else:
-                next(wait)
+                next(wait, None)
 
     def _waits(self) -> Iterator[None]:
-        """Sleep until a file changes or the heartbeat is due, once for each `next`."""
+        """Sleep until a file changes or the heartbeat is due, once for each `next` until stopped."""
         from watchfiles import watch
 
-        while True:
+        while not self._stop.is_set():
             folders = self._folders()
             polling = any(session.needs_polling for session in self._sessions)
             if polling or not folders:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from traintop.analysis_results import AnalysisResult
     from traintop.jobs import Job, JobQueue
 
+NO_CHECKPOINT = "the target as it is"
+"""What an analysis without a checkpoint runs on: what the target returns."""
+
 Points = dict[str, tuple[list[float], list[float]]]
 """By series: x and y of the live chart."""
 
@@ -43,7 +46,7 @@ class JobItem:
     @property
     def checkpoint_name(self) -> str:
         """The name of its checkpoint's file."""
-        return "the target as it is" if self.checkpoint is None else Path(self.checkpoint).name
+        return NO_CHECKPOINT if self.checkpoint is None else Path(self.checkpoint).name
 
     @property
     def state(self) -> str:

@@ -12,6 +12,7 @@ from traintop.errors import SettingsError
 from traintop.gpu import GpuMonitor
 from traintop.session import Session
 from traintop.settings import Settings, config_folder
+from traintop_tui.actions import ACTIONS
 from traintop_tui.app import TraintopApp
 from traintop_tui.follow import READ_BYTES
 from traintop_tui.model import Model
@@ -24,8 +25,14 @@ def make_app(
     """Build the app without running it.
 
     Raises:
-        SettingsError: There is no theme of the name that the settings give.
+        SettingsError: There is no theme, or no action, of a name that the settings give.
     """
+    actions = {action.id for action in ACTIONS}
+    for name in settings.keys:
+        if name not in actions:
+            raise SettingsError(
+                f"keys: there is no action {name!r}; `traintop config keys` lists them"
+            )
     themes, problems = load_themes(config_folder() / "themes")
     if settings.theme not in themes:
         raise SettingsError(f"there is no theme {settings.theme!r}; there are {', '.join(themes)}")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from traintop.store import LogStore
 
 _TRACEBACK = re.compile(r"Traceback \(most recent call last\)")
+_CHAIN = re.compile(r"During handling of the above|The above exception was")
 _ERROR = re.compile(
     r"\b(error|exception|fatal|critical|traceback|out of memory|nan|inf)\b|Error\b", re.IGNORECASE
 )
@@ -51,10 +52,17 @@ class LogLens:
         self.items: list[Item] = []
         self.pattern: re.Pattern[str] | None = None
         self.odd_only = False
-        self._open: set[int] = set()
+        self._open: dict[int, int] = {}
+        """Unfolded tracebacks: first line -> the line after the last."""
         self._seen = 0
+        self._settled = 0
+        """How many of the items are there to stay; those after them are of an open traceback."""
         self._trace: int | None = None
         """First line of a traceback that has not ended yet."""
+        self._prefix = ""
+        """What stands before each line of it, such as `[rank0]: `."""
+        self._ended: Item | None = None
+        """The last traceback that has ended."""
 
     def is_of(self, log: LogStore) -> bool:
         """Tell whether this is the log that it follows."""
@@ -83,11 +91,12 @@ class LogLens:
 
     def toggle_fold(self, item: Item) -> None:
         """Unfold a folded traceback; a line of an unfolded one folds it again."""
-        starts = {first for first in self._open if first <= item.first}
         if item.folded:
-            self._open.add(item.first)
-        elif starts:
-            self._open.discard(max(starts))
+            self._open[item.first] = item.last
+        else:
+            self._open = {
+                first: last for first, last in self._open.items() if not first <= item.first < last
+            }
         self._rebuild()
 
     def catch_up(self) -> None:
@@ -96,6 +105,7 @@ class LogLens:
         if self._seen < log.dropped or self._seen > log.dropped + len(log):
             self._rebuild()
             return
+        del self.items[self._settled :]
         for number in range(self._seen, log.dropped + len(log)):
             self._take(number, log.lines[number - log.dropped])
         self._seen = log.dropped + len(log)
@@ -103,36 +113,68 @@ class LogLens:
         while gone < len(self.items) and self.items[gone].first < log.dropped:
             gone += 1
         del self.items[:gone]
+        self._settled = len(self.items)
+        if self._trace is not None and self._trace >= log.dropped:
+            self._show(Item(self._trace, self._seen))
 
     def _rebuild(self) -> None:
         self.items = []
-        self._trace = None
+        self._settled = 0
+        self._trace = self._ended = None
         self._seen = self._log.dropped
         if len(self._log):
             self.catch_up()
 
     def _take(self, number: int, line: str) -> None:
         if self._trace is not None:
-            inside = not line.strip() or line.startswith((" ", "\t", "During ", "The above "))
-            inside = inside or _TRACEBACK.search(line) is not None
+            rest = self._bare(line)
+            inside = not rest.strip() or rest.startswith((" ", "\t")) or _TRACEBACK.search(rest)
             if not inside:
-                self._end_traceback(number)
+                self._ended, self._trace = Item(self._trace, number + 1), None
+                self._show(self._ended)
             return
-        if _TRACEBACK.search(line):
-            self._trace = number
+        if begins := _TRACEBACK.search(line):
+            self._prefix = line[: begins.start()]
+            self._trace = self._chain_start(number)
             return
         if self._in_sight(line):
             self.items.append(Item(number, number + 1))
 
-    def _end_traceback(self, number: int) -> None:
-        first, self._trace = self._trace or 0, None
-        lines = [self.line(at) for at in range(first, number + 1)]
+    def _bare(self, line: str) -> str:
+        """Return a line of a traceback without what stands before each of its lines."""
+        return line[len(self._prefix) :] if line.startswith(self._prefix.rstrip()) else line
+
+    def _chain_start(self, number: int) -> int:
+        """Return where the traceback that begins at a line is shown from.
+
+        One that says that it belongs to the exception before it is shown as one with that.
+        """
+        before = self._ended
+        if before is None or before.first < self._log.dropped:
+            return number
+        at, chained = number, False
+        while at > before.last:
+            rest = self._bare(self.line(at - 1))
+            says = _CHAIN.match(rest) is not None
+            if rest.strip() and not says:
+                return number
+            chained |= says
+            at -= 1
+        if not chained:
+            return number
+        while self.items and self.items[-1].first >= before.first:
+            self.items.pop()
+        return before.first
+
+    def _show(self, trace: Item) -> None:
+        lines = (self.line(at) for at in range(*trace))
         if self.pattern is not None and not any(map(self.pattern.search, lines)):
             return
-        if first in self._open:
-            self.items += [Item(at, at + 1) for at in range(first, number + 1)]
+        if trace.first in self._open:
+            self._open[trace.first] = trace.last
+            self.items += [Item(at, at + 1) for at in range(*trace)]
         else:
-            self.items.append(Item(first, number + 1))
+            self.items.append(trace)
 
     def _in_sight(self, line: str) -> bool:
         if self.odd_only and severity_of(line) == "info":

@@ -19,7 +19,7 @@ from traintop_tui.charts.frame import Mark, MarkKind
 from traintop_tui.charts.xaxis import XKind
 from traintop_tui.gpu_history import GpuHistory
 from traintop_tui.job_list import JobItem, JobList
-from traintop_tui.layer_order import LayerChoice
+from traintop_tui.layer_order import LayerChoice, is_share
 from traintop_tui.panels import (
     FINDING_STATISTICS,
     CurveRef,
@@ -31,6 +31,13 @@ from traintop_tui.panels import (
 from traintop_tui.view import AXES, Extent, View
 
 MARKED_EVENTS: dict[str, MarkKind] = {"checkpoint": "checkpoint", "analysis": "analysis"}
+
+NO_TARGET = (
+    "it is not known how to build the model: start traintop with --target FILE.py:FUNCTION, "
+    "or record it with Recorder(..., target=...)"
+)
+CHECKPOINT_COLUMNS = 12
+"""Pixel columns that a checkpoint's mark should have to itself."""
 
 
 class Model:
@@ -209,7 +216,11 @@ class Model:
             return None
         if isinstance(ref, LayerRef):
             layers = run.layers
-            return None if layers is None else layers.reduce_layer(ref.stat, ref.layer, edges)
+            reduced = None if layers is None else layers.reduce_layer(ref.stat, ref.layer, edges)
+            if reduced is not None and is_share(ref.stat):
+                # A share is a count over a count: where it is no number it was not measured.
+                reduced = reduced._replace(nonfinite=np.zeros_like(reduced.nonfinite))
+            return reduced
         table = self._table(ref)
         if table is None or ref.name not in table.series:
             return None
@@ -258,15 +269,22 @@ class Model:
 
     def marks(self, edges: Floats) -> list[Mark]:
         """Return what stands on the x axis of every chart."""
-        marks: list[Mark] = []
         run = self.run
-        for event in run.events if run is not None else []:
-            kind = MARKED_EVENTS.get(event.event)
-            if kind is None or event.step is None:
-                continue
-            column = self.column(event.step, edges)
-            if column is not None:
-                marks.append(Mark(column, kind))
+        marks = [
+            Mark(column, MARKED_EVENTS[event.event])
+            for event in (run.events if run is not None else ())
+            if event.event in MARKED_EVENTS and event.step is not None
+            for column in (self.column(event.step, edges),)
+            if column is not None
+        ]
+        checkpoints = sum(mark.kind == "checkpoint" for mark in marks)
+        if checkpoints > len(edges) / CHECKPOINT_COLUMNS:
+            # Too many to be told apart: only those that a test would take.
+            marks = [mark for mark in marks if mark.kind != "checkpoint"]
+            steps = [self.view.cursor, *(finding.onset_step - 1 for finding in self.findings())]
+            taken = {found.step for found in map(self.checkpoint_for, steps) if found is not None}
+            columns = {self.column(step, edges) for step in taken if step is not None}
+            marks += [Mark(column, "checkpoint") for column in columns if column is not None]
         for item in self.jobs.pinned():
             column = self.column(item.step or 0, edges)
             if column is not None:
@@ -346,18 +364,20 @@ class Model:
         """Return what could not be read of earlier results."""
         return self.jobs.damaged
 
+    @property
+    def target(self) -> str | None:
+        """What builds the model for an analysis, `FILE.py:FUNCTION`; None where not known."""
+        return self.settings.target or self.session.store.info.target
+
     def start_analysis(self, name: str, checkpoint: Path | None) -> JobItem:
         """Start an analysis on a checkpoint; without one on the newest before the cursor.
 
         Raises:
             AnalysisError: There is no target, or the analysis cannot be started.
         """
-        target = self.settings.target or self.session.store.info.target
+        target = self.target
         if target is None:
-            raise AnalysisError(
-                "it is not known how to build the model: start traintop with "
-                "--target FILE.py:FUNCTION, or record it with Recorder(..., target=...)"
-            )
+            raise AnalysisError(NO_TARGET)
         if checkpoint is None:
             found = self.checkpoint_for(self.view.cursor)
             checkpoint = None if found is None else found.path

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from traintop.catalogue import SeriesRef
+from traintop.records import Finding
+from traintop_tui.charts.frame import Level
 from traintop_tui.layer_order import STATISTICS
 
 
@@ -51,6 +53,27 @@ FINDING_STATISTICS = {
     "saturated_units": "act_sat_frac",
 }
 """By finding id: the statistic that shows it layer by layer."""
+
+LEVELS = {
+    "divergence": ("smoothed loss",),
+    "exploding_gradients": ("highest gradient norm", "norm of the first gradients"),
+    "dead_units": ("share of units in ",),
+}
+"""By finding id: how evidence begins whose threshold is in the unit of the curve that is drawn.
+
+Those of other evidence are ratios, counts or scores, and have no place on that axis.
+"""
+
+
+def levels_of(finding: Finding) -> tuple[Level, ...]:
+    """Return the thresholds of a finding that can be drawn with its curves."""
+    begins = LEVELS.get(finding.id, ())
+    return tuple(
+        Level(evidence.threshold)
+        for evidence in finding.evidence
+        if evidence.threshold is not None and begins and evidence.what.startswith(begins)
+    )
+
 
 PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("loss", ("loss/train", "loss/val")),

@@ -36,11 +36,15 @@ class View:
     def shown(self, run: Extent, *, growing: bool = False) -> Extent:
         """Return the steps to draw, given those of the run and whether more are to come."""
         if self.window is None:
-            self._whole = x_window(*run, self._whole, following=growing)
-            return self._whole
+            whole = x_window(*run, self._whole, following=growing)
+            if growing:
+                # Asked in between as if nothing were to come, the next frame has the same window.
+                self._whole = whole
+            return whole
         first, last = self.window
-        if self.following and run[1] > last:
+        if self.following and not first <= run[1] <= last:
             # In jumps of a tenth: a window that moves with each record would redraw every cell.
+            # Back, too: a run that is resumed repeats its steps.
             jump = (last - first) / 10
             shift = -(-(run[1] - last) // jump) * jump if jump > 0 else run[1] - last
             self.window = first, last = first + shift, last + shift
@@ -48,23 +52,19 @@ class View:
 
     def move_cursor(self, run: Extent, steps: float) -> None:
         """Move the cursor, or put it at the newest step in sight if it is off."""
-        first, last = self.shown(run)
+        _, last = self.shown(run)
         at = min(last, run[1]) if self.cursor is None else self.cursor + steps
-        self.cursor = min(max(at, run[0]), run[1])
-        self._keep_in_sight(first, last)
+        self.put_cursor(run, at)
 
     def put_cursor(self, run: Extent, step: float) -> None:
         """Put the cursor at a step and move the window there if it is elsewhere."""
         self.cursor = min(max(step, run[0]), run[1])
-        self._keep_in_sight(*self.shown(run))
-
-    def _keep_in_sight(self, first: float, last: float) -> None:
-        if self.window is None or self.cursor is None:
-            return
-        if not first <= self.cursor <= last:
-            half = (last - first) / 2
-            self.window = self.cursor - half, self.cursor + half
-            self.following = False
+        first, last = self.shown(run)
+        if self.window is not None and not first <= self.cursor <= last:
+            width = last - first
+            begin = min(max(self.cursor - width / 2, run[0]), max(run[1] - width, run[0]))
+            self.window = begin, begin + width
+            self.following = begin + width >= run[1]
 
     def zoom(self, run: Extent, factor: float) -> None:
         """Scale the window about the cursor, or about its newest step; factor < 1 zooms in."""

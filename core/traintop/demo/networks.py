@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from torch import nn
@@ -13,7 +14,7 @@ SIGMOID_LAYERS = 8
 
 def convolutional(activation: Callable[[], nn.Module] = nn.ReLU) -> nn.Module:
     """Three convolutions and three linear layers; 86 thousand parameters."""
-    model = nn.Sequential(
+    model = _sequence(
         nn.Conv2d(1, 8, 3, padding=1),
         activation(),
         nn.Conv2d(8, 32, 3, stride=2, padding=1),
@@ -43,12 +44,12 @@ def deep_sigmoid() -> nn.Module:
     layers: list[nn.Module] = [nn.Flatten(), nn.Linear(SIZE * SIZE, 64), nn.Sigmoid()]
     for _ in range(SIGMOID_LAYERS - 1):
         layers += [nn.Linear(64, 64), nn.Sigmoid()]
-    return nn.Sequential(*layers, nn.Linear(64, CLASSES))
+    return _sequence(*layers, nn.Linear(64, CLASSES))
 
 
 def bottleneck() -> nn.Module:
     """Everything has to pass through two units: too few to tell ten digits apart."""
-    return nn.Sequential(
+    return _sequence(
         nn.Flatten(),
         nn.Linear(SIZE * SIZE, 64),
         nn.ReLU(),
@@ -58,3 +59,14 @@ def bottleneck() -> nn.Module:
         nn.ReLU(),
         nn.Linear(32, CLASSES),
     )
+
+
+def _sequence(*modules: nn.Module) -> nn.Sequential:
+    """A sequence whose modules have names to be read on a screen: conv1, relu1, linear1 ..."""
+    counts = Counter[str]()
+    named: OrderedDict[str, nn.Module] = OrderedDict()
+    for module in modules:
+        kind = type(module).__name__.lower().removesuffix("2d")
+        counts[kind] += 1
+        named[f"{kind}{counts[kind]}"] = module
+    return nn.Sequential(named)

@@ -125,7 +125,7 @@ class DeadUnits(Detector[DeadUnitsThresholds]):
                 threshold=self.thresholds.share,
                 step=step,
             ),
-            Evidence(what="layers", value=float(sure.sum())),
+            Evidence(what="layers with dead units", value=float(sure.sum())),
         )
         if self.current is not None:
             if layers == self.current.layers and severity in ("warning", self.current.severity):

@@ -159,7 +159,7 @@ class Divergence(Detector[DivergenceThresholds]):
         self._eval_best = value
         if self.current is None or self._eval_improved_at < self.current.onset_step:
             return ()
-        evidence = Evidence(what="validation loss, at its best", value=value, step=row.step)
+        evidence = Evidence(what="new best validation loss", value=value, step=row.step)
         return self.resolve(row.step, evidence=(*self.current.evidence, evidence))
 
     def not_judged(self) -> NotJudged | None:
@@ -233,7 +233,7 @@ class Divergence(Detector[DivergenceThresholds]):
         onset = max(0, round(row.step - (first.high + 1) * context.stride))
         limit = first.ratio * first.reference
         evidence = Evidence(
-            what=f"of the last {first.window} losses, above {limit:.4g}",
+            what=f"losses above {limit:.4g} among the last {first.window}",
             value=float(first.high),
             threshold=float(first.needed),
             step=row.step,
@@ -268,11 +268,12 @@ class Divergence(Detector[DivergenceThresholds]):
         thresholds = self.thresholds
         found = [
             Evidence(
-                what=f"smoothed loss, from a best of {loss.best:.4g} at step {loss.best_step}",
+                what="smoothed loss",
                 value=loss.level,
                 threshold=loss.best + self._limit(),
                 step=step,
-            )
+            ),
+            Evidence(what="best smoothed loss", value=loss.best, step=loss.best_step),
         ]
         if loss.progress > 0:
             share = loss.rise / loss.progress

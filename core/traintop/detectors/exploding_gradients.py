@@ -243,7 +243,7 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         self._exploded += 1
         self._peak = max(self._peak, (self._usual, step))
         growth = Evidence(
-            what=f"median gradient norm over its lowest, {self._lowest:.3g}",
+            what="median gradient norm over its lowest",
             value=self._usual / self._lowest,
             threshold=self.thresholds.growth,
             step=step,
@@ -252,7 +252,8 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
             self._escalate(self._severity())
         else:
             self._open(step, harmed=True)
-        return self.update(evidence=(growth, *self._evidence()))
+        lowest = Evidence(what="lowest median gradient norm", value=self._lowest)
+        return self.update(evidence=(growth, lowest, *self._evidence()))
 
     def _open(self, step: int, harmed: bool) -> Findings:
         cause = self.context.lr_rise(step, within=round(max(50.0, 20 * self.context.stride)))
@@ -299,15 +300,16 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         usual = self._limit / self.thresholds.ratio if self._limit < math.inf else self._usual
         found = [
             Evidence(
-                what=f"highest gradient norm, over the median of the past {usual:.3g}",
+                what="highest gradient norm",
                 value=norm,
                 threshold=self.thresholds.ratio * usual,
                 step=step,
             ),
-            Evidence(what="records beyond it", value=float(self._exploded)),
+            Evidence(what="median gradient norm before", value=usual),
+            Evidence(what="records beyond the threshold", value=float(self._exploded)),
         ]
         loss = self.context.loss
         if loss.rise > 0:
-            what = f"smoothed loss, from a best of {loss.best:.4g}"
-            found.append(Evidence(what=what, value=loss.level, step=self.context.last_step))
+            level = Evidence(what="smoothed loss", value=loss.level, step=self.context.last_step)
+            found += [level, Evidence(what="best smoothed loss", value=loss.best)]
         return tuple(found)

@@ -183,11 +183,13 @@ class LossSpike(Detector[LossSpikeThresholds]):
     def _evidence(self) -> tuple[Evidence, ...]:
         value, usual, step = self._peak
         ratio = value / usual if usual else math.inf
-        what = f"highest loss {value:.4g} over the median {usual:.4g} of those before"
+        what = "highest loss over the median of those before"
         limit = 1.0 + self.thresholds.of_median
         return (
             Evidence(what=what, value=ratio, threshold=limit, step=step),
             Evidence(what="spikes in this episode", value=float(max(1, self._spikes))),
+            Evidence(what="highest loss", value=value, step=step),
+            Evidence(what="median of the losses before", value=usual),
         )
 
 

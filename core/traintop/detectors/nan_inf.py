@@ -160,16 +160,19 @@ class NanInf(Detector[NanInfThresholds]):
         return found
 
     def _evidence(self) -> tuple[Evidence, ...]:
-        return tuple(
-            Evidence(
-                what=f"non-finite {signal} (or over {self._absurd:.0e}), first {first:g}; records",
-                value=float(count),
-                threshold=0.0,
-                step=step,
-            )
-            for signal, count in self._counts.items()
-            for step, first in (self._first[signal],)
-        )
+        found: list[Evidence] = []
+        for signal, count in self._counts.items():
+            step, first = self._first[signal]
+            what = f"records with {signal} not finite or over {self._absurd:.0e}"
+            if signal == "layers":
+                what, of_it = "records with non-finite layer gradients", "non-finite elements"
+            else:
+                of_it = signal
+            found += [
+                Evidence(what=what, value=float(count), threshold=0.0, step=step),
+                Evidence(what=f"{of_it} in the first of them", value=first, step=step),
+            ]
+        return tuple(found)
 
     def _causes(self, signal: str, step: int) -> tuple[Cause, ...]:
         causes: list[Cause] = []

@@ -191,7 +191,7 @@ class Overfitting(Detector[OverfittingThresholds]):
         limit = self._limit() / self._best if self._best else math.inf
         found = [
             Evidence(
-                what=f"rise of validation loss over its best, {self._best:.4g} at step {best.step}",
+                what="relative rise of validation loss over its best",
                 value=rise / self._best if self._best else math.inf,
                 threshold=limit,
                 step=now.step,
@@ -202,8 +202,9 @@ class Overfitting(Detector[OverfittingThresholds]):
                 threshold=thresholds.train,
                 step=now.step,
             ),
+            Evidence(what="best validation loss", value=self._best, step=best.step),
         ]
         if now.accuracy > best.accuracy:
-            what = "validation accuracy still rises: over-confident rather than worse; change"
+            what = "rise of validation accuracy (over-confident rather than worse)"
             found.append(Evidence(what=what, value=now.accuracy - best.accuracy, step=now.step))
         return tuple(found)

@@ -172,13 +172,14 @@ class Plateau(Detector[PlateauThresholds]):
             onset,
             (
                 Evidence(
-                    what=f"fall of the loss from step {onset} on, share of its level {after:.4g}",
+                    what=f"relative fall of the loss since step {onset}",
                     value=1.0 - after / before,
                     threshold=thresholds.halves,
                     step=step,
                 ),
                 Evidence(what="trend (Mann-Kendall z)", value=trend, threshold=thresholds.trend_z),
                 *self._level_evidence(after),
+                Evidence(what="level of the loss", value=after, step=step),
             ),
             series=("loss/train",),
             causes=self._causes(),

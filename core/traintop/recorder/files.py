@@ -17,11 +17,13 @@ class RunFiles:
     Attributes:
         directory: Where they are.
         resumed_from: The last step that an earlier process has recorded here, if one has.
+        last_step: The last step that was recorded.
     """
 
     def __init__(self, directory: Path, info: Mapping[str, object]) -> None:
         self.directory = directory
         self.resumed_from: int | None = None
+        self.last_step: object = 0
         self._guarded = Guarded(f"the run is not (wholly) recorded in {directory}")
         self._train = LineWriter(directory / "train_diagnostics.jsonl")
         self._val = LineWriter(directory / "val_diagnostics.jsonl")
@@ -36,6 +38,7 @@ class RunFiles:
 
     def train(self, record: Mapping[str, object]) -> None:
         """Append a training record."""
+        self.last_step = record.get("step", self.last_step)
         self._append(self._train, record)
 
     def val(self, record: Mapping[str, object]) -> None:

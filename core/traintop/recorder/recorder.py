@@ -214,11 +214,8 @@ class Recorder:
         if self._closed:
             return
         self._closed = True
-        with self._guarded:
-            self._readback.drain()
-            if finished:
-                self._event("control", step=max(self._last, 0), action="finished")
-        self._finalizer()
+        self._finalizer.detach()
+        _release(os.getpid(), self._measurement, self._readback, self._files, finished)
 
     def _record_step(self, step: int | None, epoch: float | None, metrics: dict[str, Any]) -> None:
         start = time.perf_counter()
@@ -315,12 +312,30 @@ def _positive(value: object) -> float | None:
     return value if isinstance(value, int | float) and value > 0 else None
 
 
-def _release(pid: int, measurement: Measurement, readback: Readback, files: RunFiles) -> None:
-    """End a recorder; at the end of the process at the latest. A forked child must not."""
+def _release(
+    pid: int,
+    measurement: Measurement,
+    readback: Readback,
+    files: RunFiles,
+    finished: bool | None = None,
+) -> None:
+    """End a recorder; at the end of the process at the latest. A forked child must not.
+
+    Args:
+        pid: The process that it belongs to.
+        measurement: Takes its hooks away.
+        readback: Hands over what is still on its way.
+        files: Take the last record, and the event that says that the run has finished.
+        finished: Whether it has. None: nobody has said, as in a script without `close`; then it has
+            unless an exception that nobody caught ends the process.
+    """
     if os.getpid() != pid:
         return
     with Guarded("the end of the record is lost"):
         readback.drain()
+        if finished or (finished is None and getattr(sys, "last_value", None) is None):
+            event = {"step": files.last_step, "time": time.time(), "event": "control"}
+            files.event({**event, "action": "finished"})
     with Guarded("hooks are left behind"):
         measurement.close()
     files.close()

@@ -65,6 +65,7 @@ class Discovery:
         self._checkpoints: dict[Path, CheckpointFile] = {}
         self._left_out: dict[Path, str] = {}
         self._undecided: set[Path] = set()  # empty so far, and of a name that tells nothing
+        self._passed: set[Path] = set()  # looked into, and none of the run's
         self._folders: dict[Path, tuple[int, int]] = {}  # -> depth, time of modification
         self._entries = 0
         self._only_file = False
@@ -122,6 +123,11 @@ class Discovery:
                 return []
             with os.scandir(folder) as entries:
                 listed = sorted(entries, key=lambda entry: (_rank(entry.name), entry.name))
+        except FileNotFoundError:
+            if folder not in (self._root, self._own):
+                del self._folders[folder]  # Should it return, its parent tells.
+            self._forget_checkpoints(folder, set())
+            return []
         except OSError as error:
             self._left_out[folder] = error.strerror or str(error)
             return []
@@ -131,12 +137,14 @@ class Discovery:
         first = modified == -1
         self._folders[folder] = (depth, changed if settled else -2)
         self._left_out.pop(folder, None)
+        room = max(MAX_ENTRIES - (self._entries if first else 0), 0)
+        if len(listed) > room:
+            self._left_out[folder] = f"more than {MAX_ENTRIES} files and folders"
+            del listed[room:]
+        self._entries += len(listed) if first else 0
+        self._forget_checkpoints(folder, {entry.name for entry in listed})
         found: list[Path] = []
         for entry in listed:
-            self._entries += first
-            if self._entries > MAX_ENTRIES:
-                self._left_out[folder] = f"more than {MAX_ENTRIES} files and folders"
-                break
             path = Path(entry.path)
             if is_checkpoint(entry):
                 self._note_checkpoint(entry)
@@ -144,7 +152,7 @@ class Discovery:
                 if self._enters(path, depth):
                     self._folders[path] = (depth + 1, -1)
                     found.append(path)
-            elif not self._only_file and path not in self._files:
+            elif not self._only_file and path not in self._files and path not in self._passed:
                 self._consider(path)
         return found
 
@@ -160,6 +168,12 @@ class Discovery:
         except OSError:
             return
         self._checkpoints[path] = CheckpointFile(path, step_of(path), modified)
+
+    def _forget_checkpoints(self, folder: Path, there: set[str]) -> None:
+        """Forget the checkpoints of a folder that were deleted: most runs keep the last few."""
+        for path in list(self._checkpoints):
+            if path.parent == folder and path.name not in there:
+                del self._checkpoints[path]
 
     def _consider(self, path: Path) -> None:
         """Follow a file if its name and first bytes say that it is one of the run's."""
@@ -186,7 +200,12 @@ class Discovery:
         elif not head or (kind == "text" and (log or metrics or _TEXT_LOG.fullmatch(name))):
             self._add(path)
         elif kind not in ("text", "layers", "events"):
+            self._passed.add(path)
             self._left_out[path] = f"this looks like {kind}"
+        elif b"\n" in head or len(head) == HEAD:
+            self._passed.add(path)
+        else:
+            self._undecided.add(path)  # Its first line is still being written.
 
     def _consider_own(self, path: Path) -> None:
         """Follow a file of our own format, if it is of this run and not of one below."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections import deque
 from typing import TYPE_CHECKING
 
 from traintop.sources.lines import LINE_LIMIT, LineSplitter
@@ -37,7 +38,7 @@ class PipeTail:
         """Whether the writer has closed its end."""
         self._fd = fd
         self._lines = LineSplitter(LINE_LIMIT)
-        self._blocks: list[bytes] = []
+        self._blocks: deque[bytes] = deque()
         self._room = threading.Condition()
         self._buffered = 0
         self._read = 0
@@ -73,12 +74,18 @@ class PipeTail:
 
     def read(self, max_bytes: int) -> Chunk:
         """Take at most `max_bytes` of the bytes that have arrived."""
+        taken: list[bytes] = []
         with self._room:
-            data = b"".join(self._blocks)
-            data, rest = data[:max_bytes], data[max_bytes:]
-            self._blocks = [rest] if rest else []
-            self._buffered = len(rest)
+            room = max_bytes
+            while self._blocks and room:
+                block = self._blocks.popleft()
+                if len(block) > room:
+                    self._blocks.appendleft(block[room:])
+                taken.append(block[:room])
+                room -= len(taken[-1])
+            self._buffered -= max_bytes - room
             self._room.notify()
+        data = b"".join(taken)
         self._read += len(data)
         if len(self._head) < HEAD:
             self._head += data[: HEAD - len(self._head)]

@@ -11,37 +11,47 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 class Growing:
     """A one-dimensional array with amortised appends.
 
-    A reader's `view` stays valid while the writer goes on: rows are written before the length
-    that admits them, and a larger buffer replaces the old one whole.
+    A reader's `view` stays what it was while values are appended: they are written before the
+    length that admits them, and a larger buffer replaces the old one whole. Buffer and length are
+    exchanged together, so that no reader sees the one without the other.
     """
 
-    __slots__ = ("_buffer", "_size")
+    __slots__ = ("_held",)
 
     def __init__(self, dtype: DTypeLike = np.float64) -> None:
-        self._buffer: NDArray[Any] = np.empty(64, dtype)
-        self._size = 0
+        self._held: tuple[NDArray[Any], int] = np.empty(64, dtype), 0
 
     def __len__(self) -> int:
-        return self._size
+        return self._held[1]
 
     def extend(self, values: ArrayLike) -> None:
         """Append values of shape (n,)."""
-        array = np.asarray(values, self._buffer.dtype)
-        size = self._size + len(array)
-        if size > len(self._buffer):
-            buffer = np.empty(max(size, 2 * len(self._buffer)), self._buffer.dtype)
-            buffer[: self._size] = self._buffer[: self._size]
-            self._buffer = buffer
-        self._buffer[self._size : size] = array
-        self._size = size
+        buffer, size = self._held
+        array = np.asarray(values, buffer.dtype)
+        end = size + len(array)
+        if end > len(buffer):
+            larger = np.empty(max(end, 2 * len(buffer)), buffer.dtype)
+            larger[:size] = buffer[:size]
+            buffer = larger
+        buffer[size:end] = array
+        self._held = buffer, end
 
     def truncate(self, size: int) -> None:
-        """Forget all but the first `size` values. Later appends go to a fresh buffer."""
-        if size < self._size:
-            self._buffer = self._buffer[:size].copy() if size else self._buffer[:1].copy()
-            self._size = size
+        """Forget all but the first `size` values.
+
+        Later appends overwrite what was cut off, also in views that reach there: for one picture a
+        reader may see new values where it knew of old ones. To copy would cost the whole length at
+        each of what may be thousands of late lines.
+        """
+        buffer, known = self._held
+        if size < known:
+            self._held = buffer, size
 
     def view(self) -> NDArray[Any]:
         """Return the values so far, shape (len,), not to be written to."""
-        size = self._size
-        return self._buffer[:size]
+        buffer, size = self._held
+        return buffer[:size]
+
+    def at(self, index: int) -> Any:
+        """Return one value. A reader whose value was cut off a moment ago gets what stood there."""
+        return self._held[0][index]

@@ -42,10 +42,12 @@ class LayerTable:
             width = len(self.layer_names(stat))
             if len(values) != width or not width:
                 continue
-            if stat not in self._stats:
-                self._stats[stat] = Growing()
-                self._stats[stat].extend(np.full(size * width, np.nan))
-            self._stats[stat].extend(values)
+            column = self._stats.get(stat)
+            if column is None:
+                column = Growing()
+                column.extend(np.full(size * width, np.nan))
+            column.extend(values)
+            self._stats[stat] = column
         self._train_mode.append(record.train_mode)
         self._step.extend([record.step])
         for stat, column in self._stats.items():
@@ -91,7 +93,8 @@ class LayerTable:
         row = int(np.searchsorted(self.step, step, side="right")) - 1
         if row < 0 or layer not in names or stat not in self._stats:
             return None
-        return float(self.step[row]), float(self.matrix(stat)[row, names.index(layer)])
+        value = self._stats[stat].at(row * len(names) + names.index(layer))
+        return float(self._step.at(row)), float(value)
 
     def reduce(self, stat: str, step_edges: Floats) -> Floats:
         """Reduce a statistic to columns of steps by its maximum, so that no extreme is lost.

@@ -57,6 +57,10 @@ class Series:
         """Return all values, shape (n,)."""
         return self._values.view()
 
+    def value(self, index: int) -> float:
+        """Return one value."""
+        return float(self._values.at(index))
+
     def rows_between(self, first: int, last: int) -> NDArray[np.int64]:
         """Return the table rows of values [first, last)."""
         if self._rows is None:
@@ -65,7 +69,7 @@ class Series:
 
     def row_of(self, index: int) -> int:
         """Return the table row of one value."""
-        return self.first_row + index if self._rows is None else int(self._rows.view()[index])
+        return self.first_row + index if self._rows is None else int(self._rows.at(index))
 
     def append(self, column: Column, base: int, count: int) -> None:
         """Append the values of a burst.
@@ -184,8 +188,10 @@ class _Columns:
         self.nonfinite = np.zeros(columns)
 
     def merge(self, bounds: NDArray[np.int64], blocks: Blocks) -> None:
+        # A rewind in the thread that reads may have cut the blocks off after the bounds were found.
+        bounds = np.minimum(bounds, len(blocks.lo))
         filled = np.flatnonzero(bounds[1:] > bounds[:-1])
-        if not len(filled) or not len(blocks.lo):
+        if not len(filled):
             return
         joined = reduce_blocks(blocks, bounds[:-1][filled])
         self.lo[filled] = np.fmin(self.lo[filled], joined.lo)

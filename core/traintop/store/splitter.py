@@ -13,14 +13,17 @@ NEAR_START = 0.1
 SMALL_FALL = 3
 """A fall of no more than so many typical increments is a repeated or late line."""
 
+Begins = Literal["nothing", "late", "rewind", "run"]
+
 
 class Piece(NamedTuple):
     """A part of a burst whose steps do not fall."""
 
     first: int
     last: int
-    begins: Literal["nothing", "rewind", "run"]
-    """What its first record begins: it goes on, repeats steps already seen, or is a new run."""
+    begins: Begins
+    """What its first record begins: it goes on, is a line out of order, repeats steps already seen
+    as a resumed run does, or is a new run."""
 
 
 class Splitter:
@@ -36,13 +39,11 @@ class Splitter:
         if not len(steps):
             return []
         before = np.concatenate(([self._last], steps[:-1]))
-        falls = np.flatnonzero(steps < before).tolist()
+        falls = set(np.flatnonzero(steps < before).tolist())
         starts = sorted({0, *falls})
         pieces: list[Piece] = []
         for first, last in zip(starts, [*starts[1:], len(steps)], strict=True):
-            begins: Literal["nothing", "rewind", "run"] = "nothing"
-            if first in falls:
-                begins = "run" if self._begins_run(float(steps[first])) else "rewind"
+            begins = self._fall_to(float(steps[first])) if first in falls else "nothing"
             if begins == "run" or not self._records:
                 self._first, self._records = float(steps[first]), 0
             self._records += last - first
@@ -50,8 +51,10 @@ class Splitter:
             pieces.append(Piece(first, last, begins))
         return pieces
 
-    def _begins_run(self, step: float) -> bool:
+    def _fall_to(self, step: float) -> Begins:
+        """Say what a record begins whose step is below the last one."""
         span = self._last - self._first
         increment = span / max(self._records - 1, 1)
-        fall = self._last - step
-        return fall > SMALL_FALL * increment and step <= self._first + NEAR_START * span
+        if self._last - step <= SMALL_FALL * increment:
+            return "late"
+        return "run" if step <= self._first + NEAR_START * span else "rewind"

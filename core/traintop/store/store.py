@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from traintop.records import Event, Item, LayerNames, LayerStats, LogLines, Reset, Rows, RunInfo
@@ -11,33 +13,47 @@ from traintop.store.splitter import Splitter
 from traintop.store.table import Table, cut
 
 
+class Rewind(NamedTuple):
+    """Records that were repeated; the older ones of these steps are forgotten."""
+
+    stream: str
+    """The table, or `layers`."""
+    step: float
+    """The first step that was repeated."""
+    late: bool
+    """Whether it was a line or two out of order, rather than a run that was resumed."""
+
+
 class Run:
-    """One run: its tables, its layers and its events."""
+    """One run: its tables, its layers and its events.
+
+    The thread that reads adds to it while others look: the dictionaries only grow, and who walks
+    over one takes a list of it first.
+    """
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.tables: dict[str, Table] = {}
         self.layers: LayerTable | None = None
         self.events: list[Event] = []
-        self.rewinds: list[int] = []
-        """Steps from which on records were repeated and the older ones dropped."""
+        self.rewinds: list[Rewind] = []
 
     @property
     def last_step(self) -> int | None:
         """The largest step of any table."""
-        steps = [int(table.step[-1]) for table in self.tables.values() if len(table)]
-        return max(steps, default=None)
+        steps = [table.step for table in list(self.tables.values())]
+        return max((int(step[-1]) for step in steps if len(step)), default=None)
 
     @property
     def first_step(self) -> int | None:
         """The smallest step of any table."""
-        steps = [int(table.step[0]) for table in self.tables.values() if len(table)]
-        return min(steps, default=None)
+        steps = [table.step for table in list(self.tables.values())]
+        return min((int(step[0]) for step in steps if len(step)), default=None)
 
     @property
     def main(self) -> Table | None:
         """The table with the most records."""
-        return max(self.tables.values(), key=len, default=None)
+        return max(list(self.tables.values()), key=len, default=None)
 
 
 class Store:
@@ -83,9 +99,9 @@ class Store:
             table = run.tables.get(rows.table)
             if table is None:
                 table = run.tables[rows.table] = Table(rows.table)
-            if begins == "rewind":
+            if begins in ("late", "rewind"):
                 table.rewind(float(rows.step[first]))
-                run.rewinds.append(int(rows.step[first]))
+                run.rewinds.append(Rewind(rows.table, float(rows.step[first]), begins == "late"))
             table.append(rows if last - first == len(rows.step) else cut(rows, first, last))
 
     def _add_layers(self, record: LayerStats) -> None:
@@ -94,8 +110,9 @@ class Store:
         run = self._run_of("layers", piece.begins == "run")
         if run.layers is None or run.layers.names != self._names:
             run.layers = LayerTable(self._names)
-        if piece.begins == "rewind":
+        if piece.begins in ("late", "rewind"):
             run.layers.rewind(record.step)
+            run.rewinds.append(Rewind("layers", float(record.step), piece.begins == "late"))
         run.layers.append(record)
 
     def _add_event(self, event: Event) -> None:

@@ -79,7 +79,7 @@ class Table:
         index = int(series.positions(np.array([row + 1]))[0]) - 1
         if index < 0:
             return None
-        return float(self.step[series.row_of(index)]), float(series.values()[index])
+        return float(self._step.at(series.row_of(index))), series.value(index)
 
 
 def cut(rows: Rows, first: int, last: int) -> Rows:

@@ -10,6 +10,7 @@ from textual.widget import Widget
 
 from traintop_tui.actions import Where
 from traintop_tui.host import host_of
+from traintop_tui.job_list import NO_CHECKPOINT
 from traintop_tui.screens.analysis_picker import AnalysisPicker
 from traintop_tui.screens.run_screen import RunScreen, bindings_of
 from traintop_tui.widgets.job_table import CheckpointTable, JobTable
@@ -33,10 +34,16 @@ class AnalysesScreen(RunScreen):
                 yield ResultChart(id="result-chart")
                 yield ResultText(id="result-text")
 
+    def redraw(self) -> None:
+        """Give the lists all the room while there is no job."""
+        self.query_one("#left").set_class(not self.model.job_items(), "-alone")
+        self.query_one("#right").display = bool(self.model.job_items())
+        super().redraw()
+
     def choose(self) -> None:
         """Ask which analysis to run."""
         found = self.model.checkpoint_for(self.model.view.cursor)
-        name = "the target as it is" if found is None else found.path.name
+        name = NO_CHECKPOINT if found is None else found.path.name
         self.app.push_screen(AnalysisPicker(name), self._start)
 
     def _start(self, name: str | None) -> None:
@@ -54,9 +61,16 @@ class AnalysesScreen(RunScreen):
     def action_job_up(self) -> None:
         self._select(-1)
 
+    def action_result_down(self) -> None:
+        self.query_one(ResultText).scroll_by(1)
+
+    def action_result_up(self) -> None:
+        self.query_one(ResultText).scroll_by(-1)
+
     def action_cancel_job(self) -> None:
         item = self.model.selected_job()
         if item is None or item.result is not None:
             self.notify("The selected analysis is not running.")
             return
         self.model.jobs.cancel(item)
+        self.notify(f"Cancelling {item.title} on {item.checkpoint_name}.", markup=False)

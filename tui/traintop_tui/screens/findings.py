@@ -9,8 +9,9 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
 from traintop_tui.actions import Where
+from traintop_tui.finding_words import runnable
 from traintop_tui.host import host_of
-from traintop_tui.panels import Panel
+from traintop_tui.panels import Panel, levels_of
 from traintop_tui.screens.run_screen import RunScreen, bindings_of
 from traintop_tui.widgets.blind_spots import BlindSpots
 from traintop_tui.widgets.chart_panel import ChartPanel
@@ -35,14 +36,15 @@ class FindingsScreen(RunScreen):
                 yield FindingDetail(id="finding-detail")
 
     def redraw(self) -> None:
-        """Draw the evidence of the selected finding on its window."""
+        """Draw the evidence of the selected finding on its window, with its thresholds."""
         finding = self.model.selected_finding()
-        chart = self.query_one("#evidence-chart", ChartPanel)
+        self.query_one("#left").set_class(finding is None, "-alone")
+        self.query_one("#right").display = finding is not None
         if finding is not None:
-            panel = self.model.panel_of(finding)
-            chart.show(panel)
+            chart = self.query_one("#evidence-chart", ChartPanel)
+            chart.show(self.model.panel_of(finding))
             chart.window = self.model.window_of(finding)
-        chart.display = finding is not None
+            chart.levels = levels_of(finding)
         super().redraw()
 
     def _select(self, by: int) -> None:
@@ -55,6 +57,12 @@ class FindingsScreen(RunScreen):
 
     def action_finding_up(self) -> None:
         self._select(-1)
+
+    def action_detail_down(self) -> None:
+        self.query_one(FindingDetail).scroll_by(1)
+
+    def action_detail_up(self) -> None:
+        self.query_one(FindingDetail).scroll_by(-1)
 
     def action_acknowledge(self) -> None:
         finding = self.model.selected_finding()
@@ -70,11 +78,11 @@ class FindingsScreen(RunScreen):
 
     def action_start_test(self) -> None:
         finding = self.model.selected_finding()
-        app = host_of(self)
-        tests = [test for test in finding.next if test.analysis] if finding is not None else []
-        for test in tests:
-            if test.analysis in self.model.analyses():
-                app.start_analysis(test.analysis, self.model.checkpoint_named(test.checkpoint))
-                return
-        if finding is not None:
+        if finding is None:
+            return
+        test = runnable(finding)
+        if test is None:
             self.notify("No analysis of this program answers this finding; see what comes next.")
+        else:
+            checkpoint = self.model.checkpoint_named(test.checkpoint)
+            host_of(self).start_analysis(test.analysis or "", checkpoint)

@@ -13,7 +13,10 @@ from textual.widgets import Static
 
 from traintop_tui.actions import Action, key_signs
 from traintop_tui.screens.dialog import Dialog
+from traintop_tui.wrapping import wrap
 
+LEAST_HELP = 24
+"""Cells: with less room for it, what an action does stands under its name."""
 PLACES = {
     "everywhere": "Everywhere",
     "charts": "Charts (overview, layers, findings)",
@@ -39,9 +42,9 @@ class HelpScreen(Dialog[None]):
         self._actions = actions
 
     def compose(self) -> ComposeResult:
-        """Write the table."""
+        """Make the place of the table."""
         with VerticalScroll(classes="dialog help"):
-            yield Static(Content(help_text(self._actions)))
+            yield HelpTable(self._actions)
 
     def action_close(self) -> None:
         self.dismiss(None)
@@ -50,12 +53,34 @@ class HelpScreen(Dialog[None]):
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
 
-def help_text(actions: Sequence[Action]) -> str:
-    """Write the table of actions as text, place by place."""
-    lines = ["Keys (Esc closes this)"]
+class HelpTable(Static):
+    """The table, broken into lines of its own width."""
+
+    def __init__(self, actions: Sequence[Action]) -> None:
+        super().__init__()
+        self._actions = actions
+
+    def on_resize(self) -> None:
+        """Write it again at the new width."""
+        self.update(Content(help_text(self._actions, self.size.width)))
+
+
+def help_text(actions: Sequence[Action], width: int = 1000) -> str:
+    """Write the table of actions as text, place by place, in lines of at most `width` cells."""
+    keys = max(len(key_signs(action.keys)) for action in actions) + 2
+    names = max(len(action.label) for action in actions) + 2
+    roomy = width >= keys + names + LEAST_HELP
+    lines = ["Keys    Esc closes this, j and k scroll it"]
     for place, title in PLACES.items():
         lines += ["", title]
         for action in actions:
-            if action.where == place:
-                lines.append(f"  {key_signs(action.keys):16} {action.label:18} {action.help}")
+            if action.where != place:
+                continue
+            head = f"  {key_signs(action.keys):{keys}}{action.label:{names}}"
+            if not roomy:
+                lines.append(head.rstrip())
+                head = " " * (keys + 2)
+            for part in wrap(action.help, max(width - len(head), 10)):
+                lines.append(head + part)
+                head = " " * len(head)
     return "\n".join(lines)

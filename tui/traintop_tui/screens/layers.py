@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual.containers import Grid, Horizontal, Vertical
 from textual.widget import Widget
 
+from traintop.store import LayerTable
 from traintop_tui.actions import Where
 from traintop_tui.panels import LayerRef, Panel
 from traintop_tui.screens.run_screen import RunScreen, bindings_of
@@ -29,7 +30,9 @@ class LayersScreen(RunScreen):
     def body(self) -> Iterable[Widget]:
         """All layers, or the one that is open."""
         with Horizontal(id="all-layers"):
-            yield LayerHeatmap(id="heatmap")
+            with Vertical(id="layer-map"):
+                yield LayerHeatmap(id="heatmap")
+                yield ChartPanel(Panel(""), id="layer-curve")
             yield LayerTableView(id="layer-table")
         with Horizontal(id="one-layer"):
             with Grid(id="layer-charts"):
@@ -41,20 +44,30 @@ class LayersScreen(RunScreen):
 
     def redraw(self) -> None:
         """Draw what is in sight."""
-        opened = self.model.layers.open
+        layers, name = self._selected()
+        opened = self.model.layers.open and name is not None
         self.query_one("#all-layers").display = not opened
         self.query_one("#one-layer").display = opened
-        if opened:
-            self._show_layer()
+        self.query_one("#layer-curve").display = name is not None
+        self.query_one("#layer-table").set_class(name is None, "-empty")
+        if layers is not None and name is not None:
+            self._show_layer(layers, name)
         super().redraw()
 
-    def _show_layer(self) -> None:
-        """Give each chart a statistic of the selected layer, the present one first."""
-        model = self.model
-        run, choice = model.run, model.layers
+    def _selected(self) -> tuple[LayerTable | None, str | None]:
+        """Return the layers of the run and the name of the selected one."""
+        run = self.model.run
         layers = run.layers if run is not None else None
-        name = choice.selected(layers, model.step) if layers is not None else None
-        if layers is None or name is None:
+        if layers is None or not layers.stats:
+            return layers, None
+        return layers, self.model.layers.selected(layers, self.model.step)
+
+    def _show_layer(self, layers: LayerTable, name: str) -> None:
+        """Draw the selected layer: one statistic under all layers; alone, the present one first."""
+        choice = self.model.layers
+        if not choice.open:
+            panel = Panel(name, [LayerRef(choice.stat, name)])
+            self.query_one("#layer-curve", ChartPanel).show(panel)
             return
         stats = [stat for stat in choice.stats(layers) if name in layers.layer_names(stat)]
         if choice.stat in stats:
@@ -80,8 +93,9 @@ class LayersScreen(RunScreen):
         self._select(-1)
 
     def action_open_layer(self) -> None:
-        self.model.layers.open = not self.model.layers.open
-        self.redraw()
+        if self._selected()[1] is not None or self.model.layers.open:
+            self.model.layers.open = not self.model.layers.open
+            self.redraw()
 
     def action_cursor_off(self) -> None:
         if self.model.layers.open:

@@ -35,29 +35,47 @@ class OverviewScreen(RunScreen):
     def redraw(self) -> None:
         """Bring the charts in line with the series that there are, then draw."""
         waiting = self.model.run is None
-        self.query_one("#notice").display = waiting
-        self.query_one("#run").display = not waiting
-        self.query_one(LogTail).display = bool(len(self.model.session.store.log))
-        self.query_one(ChartGrid).fill()
+        has_log = bool(len(self.model.session.store.log))
+        alone = self._grid.enlarged is not None
+        notice = self.query_one("#notice")
+        notice.display = waiting
+        notice.set_class(has_log, "-above")
+        self.query_one("#run").display = not waiting or has_log
+        # A text that has no numbers in it yet is shown as it is.
+        self.query_one("#run").set_class(waiting, "-text-only")
+        self.query_one("#upper").display = not waiting
+        self.query_one("#findings-rail").display = not alone
+        self.query_one(LogTail).display = has_log and not alone
+        self._grid.fill()
         super().redraw()
+
+    @property
+    def _grid(self) -> ChartGrid:
+        return self.query_one(ChartGrid)
 
     # --- keys --------------------------------------------------------------------------------
 
     def action_next_panel(self) -> None:
-        self.focus_next(ChartPanel)
+        if self._grid.enlarged is None:
+            self.focus_next(ChartPanel)
+        else:
+            self._enlarge(self._grid.enlarged + 1)
 
     def action_maximize_panel(self) -> None:
-        if self.maximized is not None:
-            self.minimize()
+        if self._grid.enlarged is not None:
+            self._enlarge(None)
             return
-        focused = self.focused if isinstance(self.focused, ChartPanel) else None
-        panel = focused or next(iter(self.query(ChartPanel)), None)
-        if panel is not None:
-            self.maximize(panel)
+        panels = list(self.query(ChartPanel))
+        self._enlarge(panels.index(self.focused) if self.focused in panels else 0)
+
+    def _enlarge(self, panel: int | None) -> None:
+        """Show one panel alone, or (None) all again."""
+        self._grid.enlarged = panel
+        self.redraw()
 
     def action_cursor_off(self) -> None:
-        if self.maximized is not None:
-            self.minimize()
+        if self._grid.enlarged is not None:
+            self._enlarge(None)
             return
         super().action_cursor_off()
 
@@ -73,4 +91,5 @@ class OverviewScreen(RunScreen):
     def _choose(self, chosen: list[str] | None) -> None:
         if chosen is not None:
             self.model.chosen = chosen or None
+            self._grid.enlarged = None
             self.redraw()

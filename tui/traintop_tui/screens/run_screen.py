@@ -49,7 +49,8 @@ class RunScreen(Screen[None]):
 
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - declared so by Textual
         (0, "-narrow"),
-        (110, "-wide"),
+        (110, "-middling"),
+        (160, "-wide"),
     ]
     VERTICAL_BREAKPOINTS = [  # noqa: RUF012 - declared so by Textual
         (0, "-short"),

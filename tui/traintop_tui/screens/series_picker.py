@@ -10,8 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.widgets import Input, Label, SelectionList
-from textual.widgets.selection_list import Selection
+from textual.widgets import Input, Label, OptionList
 
 from traintop_tui.screens.dialog import Dialog
 
@@ -28,18 +27,23 @@ class SeriesPicker(Dialog[list[str] | None]):
         Binding("escape", "cancel", "Cancel", priority=True),
         Binding("enter", "accept", "Draw", priority=True),
         Binding("down", "to_list", "To the list", show=False),
+        Binding("space", "toggle", "Choose", show=False),
     ]
 
     def __init__(self, labels: Sequence[str], chosen: Sequence[str]) -> None:
         super().__init__()
-        self._box = SelectionList[str]()
+        self._box = OptionList()
         self._labels = list(labels)
+        self._found: list[str] = []
+        """Those that match the search."""
         self._chosen = [label for label in chosen if label in labels]
 
     def compose(self) -> ComposeResult:
         """Put the search above the list."""
         with Vertical(classes="dialog"):
-            yield Label("Choose curves: type to search, ↓ then Space to choose, Enter to draw")
+            yield Label(
+                "Type to search; Down, then Space chooses; Enter draws (none: the usual charts)"
+            )
             yield Input(placeholder="search")
             yield self._box
 
@@ -51,20 +55,32 @@ class SeriesPicker(Dialog[list[str] | None]):
     def _search(self, event: Input.Changed) -> None:
         self._list(event.value)
 
-    @on(SelectionList.SelectionToggled)
-    def _toggle(self, event: SelectionList.SelectionToggled[str]) -> None:
-        label = event.selection.value
+    def action_toggle(self) -> None:
+        """Choose the series under the bar, or no longer."""
+        at = self._box.highlighted
+        if at is None:
+            return
+        label = self._found[at]
         if label in self._chosen:
             self._chosen.remove(label)
         else:
             self._chosen.append(label)
+        self._box.replace_option_prompt_at_index(at, self._prompt(label))
+
+    @on(OptionList.OptionSelected)
+    def _clicked(self) -> None:
+        self.action_toggle()
 
     def _list(self, text: str) -> None:
         words = text.lower().split()
-        found = [label for label in self._labels if all(word in label.lower() for word in words)]
-        box = self._box
-        box.clear_options()
-        box.add_options(Selection(Content(label), label, label in self._chosen) for label in found)
+        self._found = [
+            label for label in self._labels if all(word in label.lower() for word in words)
+        ]
+        self._box.clear_options()
+        self._box.add_options(self._prompt(label) for label in self._found)
+
+    def _prompt(self, label: str) -> Content:
+        return Content(f"[{'x' if label in self._chosen else ' '}] {label}")
 
     def action_to_list(self) -> None:
         self._box.focus()

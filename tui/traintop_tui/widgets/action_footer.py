@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from textual import events
 
 from traintop_tui.actions import Action, Where, actions_for, key_signs
 from traintop_tui.charts.cells import Rows, cell_width, fit_runs
 from traintop_tui.widgets.canvas import Canvas
+
+ROOMY = 100
+"""Cells: a narrower footer has short labels, close together."""
+ALWAYS = ("help", "quit")
+"""Right after the screens, on the narrowest terminal too: the way to all other keys, and out."""
 
 
 class ActionFooter(Canvas):
@@ -18,41 +25,61 @@ class ActionFooter(Canvas):
 
     def __init__(self, *places: Where) -> None:
         super().__init__(id="footer")
-        self._actions = [a for place in places for a in actions_for(place) if a.footer]
+        self._current = f"show_{places[0]}"
+        everywhere = actions_for("everywhere")
+        self._always = [action for action in everywhere if action.id in ALWAYS]
+        self._screens = [action for action in everywhere if action.id.startswith("show_")]
+        own, *others = places
+        self._rest = [
+            action
+            for place in (own, "everywhere", *others)
+            for action in (everywhere if place == "everywhere" else actions_for(place))
+            if action.footer and action not in self._always
+        ]
 
     def build(self, width: int, height: int) -> Rows:
-        """Draw the screens by number, then the actions as far as there is room."""
+        """Draw the screens by number, help and quit, then the actions as far as there is room."""
         runs: list[tuple[str, str]] = []
-        for action in self._shown(width):
-            runs += [(f" {_sign(action)} ", "footer.key"), (f"{action.label} ", "footer")]
+        for action, sign, label in self._shown(width):
+            here = action.id == self._current
+            runs += [
+                (sign, "selected" if here else "footer.key"),
+                (label, "selected" if here else "footer"),
+            ]
         return (fit_runs(runs, width, filler="footer"),)
 
     def on_click(self, event: events.Click) -> None:
         """Do what is under the mouse."""
         x = 0
-        for action in self._shown(self.size.width):
-            x += _width(action)
+        for action, sign, label in self._shown(self.size.width):
+            x += cell_width(sign) + cell_width(label)
             if event.x < x:
                 self.screen.call_later(self.screen.run_action, _name(action))
                 return
 
-    def _shown(self, width: int) -> list[Action]:
-        shown: list[Action] = []
-        screens = [a for a in actions_for("everywhere") if a.id.startswith("show_")]
-        for action in [*screens, *self._actions]:
-            width -= _width(action)
-            if width >= 0:
-                shown.append(action)
-        return shown
+    def _shown(self, width: int) -> Iterator[tuple[Action, str, str]]:
+        """Return what there is room for, as it is written."""
+        texts = [
+            (action, *_text(action, width))
+            for action in dict.fromkeys([*self._screens, *self._always, *self._rest])
+        ]
+        # First what must not be missing, then the rest in order.
+        shown: set[str] = set()
+        for action, sign, label in sorted(texts, key=lambda text: text[0] not in self._always):
+            needed = cell_width(sign) + cell_width(label)
+            if needed <= width:
+                shown.add(action.id)
+                width -= needed
+        return (text for text in texts if text[0].id in shown)
 
 
 def _name(action: Action) -> str:
     return action.id if action.where != "everywhere" else f"app.{action.id}"
 
 
-def _sign(action: Action) -> str:
-    return key_signs(action.keys).split(" ")[0]
-
-
-def _width(action: Action) -> int:
-    return cell_width(_sign(action)) + 2 + cell_width(action.label) + 1
+def _text(action: Action, width: int) -> tuple[str, str]:
+    """Return the sign of an action's key and its label, with the blanks around them."""
+    sign = key_signs(action.keys).split(" ")[0]
+    if width >= ROOMY:
+        return f" {sign} ", f"{action.label} "
+    return f"{sign} ", f"{action.short or action.label} "

@@ -9,11 +9,21 @@ from textual.geometry import Region, Size
 from textual.strip import Strip
 from textual.widget import Widget
 
-from traintop_tui.charts.cells import Row, Rows, changed_spans, fit_runs
+from traintop_tui.charts.cells import (
+    ASCII_ELLIPSIS,
+    ELLIPSIS,
+    Row,
+    Rows,
+    cell_width,
+    changed_spans,
+    fit_runs,
+)
 from traintop_tui.host import host_of
 
 if TYPE_CHECKING:
     from traintop_tui.model import Model
+
+_ASCII = {ELLIPSIS: ASCII_ELLIPSIS, "→": ">", "·": "."}
 
 
 class Canvas(Widget):
@@ -27,6 +37,7 @@ class Canvas(Widget):
         super().__init__(id=id)
         self._rows: Rows = ()
         self._strips: list[Strip | None] = []
+        self._wanted = 0
 
     def build(self, width: int, height: int) -> Rows:
         """Return the frame: `height` rows of exactly `width` cells."""
@@ -41,6 +52,11 @@ class Canvas(Widget):
         """Build a new frame and repaint what differs from the one on the screen."""
         if not self.size.width or not self.size.height or not self.is_attached:
             return
+        wanted = self.wanted_height(self.size.width)
+        if wanted != self._wanted:
+            self._wanted = wanted
+            if self.styles.is_auto_height:
+                self.refresh(layout=True)
         rows = self.build(self.size.width, self.size.height)
         if len(rows) != len(self._rows):
             self._rows = rows
@@ -75,14 +91,29 @@ class Canvas(Widget):
 
     def _strip(self, row: Row) -> Strip:
         styles = host_of(self).chart_styles
+        if self.model.view.ascii:
+            row = tuple((to_ascii(text), name) for text, name in row)
         return Strip(
             [Segment(text, styles[name]) for text, name in row],
             self.size.width,
         )
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        """Take one line unless the style sheet says otherwise."""
+        """Take what is wanted, where the style sheet leaves it to the widget."""
+        return self.wanted_height(width)
+
+    def wanted_height(self, width: int) -> int:
+        """Return how many lines the widget would fill."""
         return 1
+
+
+def to_ascii(text: str) -> str:
+    """Return text of the same width for a terminal that has only ASCII."""
+    if text.isascii():
+        return text
+    return "".join(
+        char if char.isascii() else _ASCII.get(char, "?" * cell_width(char)) for char in text
+    )
 
 
 def blank_rows(width: int, height: int) -> Rows:

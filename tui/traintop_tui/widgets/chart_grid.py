@@ -8,7 +8,7 @@ from textual.containers import Container
 from traintop_tui.host import host_of
 from traintop_tui.widgets.chart_panel import ChartPanel
 
-LEAST_WIDTH, LEAST_HEIGHT = 38, 7
+LEAST_WIDTH, LEAST_HEIGHT = 36, 7
 """Cells: a chart smaller than this is not worth its place."""
 WIDE = 60
 """Cells: a third column of charts must leave each of them so much."""
@@ -16,7 +16,10 @@ MOST_PANELS = 6
 
 
 class ChartGrid(Container):
-    """Shows the panels of the model, the most telling first."""
+    """Shows the panels of the model, the most telling first, or one of them alone."""
+
+    enlarged: int | None = None
+    """Which panel is shown alone."""
 
     def compose(self) -> ComposeResult:
         """Begin with as many charts as there may be: the first picture has them at once."""
@@ -34,6 +37,9 @@ class ChartGrid(Container):
         if not width or not height:
             return
         panels = host_of(self).model.panels()
+        if self.enlarged is not None and panels:
+            self.enlarged %= len(panels)
+            panels = panels[self.enlarged :][:1]
         columns = 3 if width >= 3 * WIDE else max(min(width // LEAST_WIDTH, 2), 1)
         rows = max(height // LEAST_HEIGHT, 1)
         count = min(len(panels), columns * rows, MOST_PANELS)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual import events
 
 from traintop.catalogue import SeriesRef
 from traintop.records import Floats
 from traintop.store import Reduced
 from traintop_tui.charts.cells import Rows, Run
-from traintop_tui.charts.frame import Curve, Layout, Level, Plot, lay_out
+from traintop_tui.charts.frame import ASCII, UNICODE, Curve, Layout, Level, Plot, lay_out
 from traintop_tui.charts.line_chart import draw
 from traintop_tui.charts.numbers import format_value
 from traintop_tui.charts.scale import Limits, choose_limits, data_range
 from traintop_tui.charts.smoothing import smooth
 from traintop_tui.charts.xaxis import x_ticks
 from traintop_tui.host import host_of
-from traintop_tui.panels import CurveRef, GpuRef, Panel
+from traintop_tui.layer_order import is_share
+from traintop_tui.panels import CurveRef, GpuRef, LayerRef, Panel
 from traintop_tui.view import Extent
 from traintop_tui.widgets.canvas import Canvas
 
@@ -60,7 +63,7 @@ class ChartPanel(Canvas):
             if reduced is not None:
                 weight = 0.0 if is_exact(ref) else model.view.smoothing
                 curves += curves_of(ref, reduced, index, weight, self._tag(index))
-        self._limits = limits_of(curves, model.view.log_y, self._limits)
+        self._limits = self._scale(curves)
         cursor = model.view.cursor
         plot = Plot(
             curves=tuple(curves),
@@ -73,6 +76,12 @@ class ChartPanel(Canvas):
             braille=not model.view.ascii,
         )
         return draw(plot, layout).rows
+
+    def _scale(self, curves: list[Curve]) -> Limits:
+        log = self.model.view.log_y
+        if not log and self.panel.refs and all(is_share_of_units(ref) for ref in self.panel.refs):
+            return Limits(0.0, 1.0)
+        return limits_of(curves, log, self._limits, self.levels)
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor where the mouse is."""
@@ -113,6 +122,10 @@ class ChartPanel(Canvas):
                 (readout, "title"),
                 ("  ", "title"),
             ]
+        glyphs = ASCII if self.model.view.ascii else UNICODE
+        runs += [
+            (f"{glyphs.level} threshold {level.value:.4g}  ", level.style) for level in self.levels
+        ]
         return tuple(run for run in runs if run[0])
 
 
@@ -137,10 +150,22 @@ def curves_of(
     ]
 
 
-def limits_of(curves: list[Curve], log: bool, previous: Limits | None) -> Limits:
-    """Return the vertical scale: outliers are marked at the edge and do not flatten the rest."""
+def is_share_of_units(ref: CurveRef) -> bool:
+    """Tell whether a curve lies between 0 and 1 by its nature."""
+    return isinstance(ref, LayerRef) and is_share(ref.stat)
+
+
+def limits_of(
+    curves: list[Curve], log: bool, previous: Limits | None, levels: Sequence[Level] = ()
+) -> Limits:
+    """Return the vertical scale: outliers are marked at the edge and do not flatten the rest.
+
+    Thresholds are always in sight.
+    """
     lows, highs = [curve.lo for curve in curves], [curve.hi for curve in curves]
     extremes = data_range(lows, highs, log=log, robust=True)
     if extremes is None:
         return previous or Limits(*((0.1, 1.0) if log else (0.0, 1.0)), log=log)
-    return choose_limits(*extremes, log=log, previous=previous)
+    values = [level.value for level in levels if level.value > 0 or not log]
+    values += extremes
+    return choose_limits(min(values), max(values), log=log, previous=previous)

@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
-from traintop.report import evidence_lines, next_lines
-from traintop_tui.charts.cells import Row, Rows
-from traintop_tui.widgets.canvas import Canvas, pad_rows
+from traintop.records import Finding
+from traintop.report import evidence_lines
+from traintop_tui.charts.cells import Row
+from traintop_tui.finding_words import runnable, test_words
+from traintop_tui.widgets.scroll_text import ScrollText
 from traintop_tui.wrapping import wrap
 
+NAME_WIDTH = 10
 
-class FindingDetail(Canvas):
-    """The selected finding as text."""
 
-    def build(self, width: int, height: int) -> Rows:
-        """Draw as much as there is room for, the most important first."""
+class FindingDetail(ScrollText):
+    """The selected finding as text, the most important first."""
+
+    def about(self) -> object:
+        """Tell one finding from another."""
+        finding = self.model.selected_finding()
+        return None if finding is None else finding.key
+
+    def lines(self, width: int) -> list[Row]:
+        """Write all that is known of it."""
         finding = self.model.selected_finding()
         if finding is None:
-            return pad_rows([], width, height)
+            return []
         rows: list[Row] = [
             ((line, f"severity.{finding.severity}"),) for line in wrap(finding.title, width)
         ]
         when = f"since step {finding.onset_step}, seen at step {finding.detected_step}"
         if finding.resolved_step is not None:
             when += f", over at step {finding.resolved_step}"
-        rows.append(((f"{finding.id}, {finding.severity}, {when}", "label"),))
+        rows += [
+            ((line, "label"),) for line in wrap(f"{finding.id}, {finding.severity}, {when}", width)
+        ]
         parts = [
-            ("layers", [", ".join(finding.layers)] if finding.layers else []),
             ("measured", evidence_lines(finding)),
             ("likely", [f"{cause.cause} ({cause.because})" for cause in finding.causes]),
-            ("next", next_lines(finding)),
+            ("next", _next(finding)),
+            ("layers", [", ".join(finding.layers)] if finding.layers else []),
         ]
-        for name, lines in parts:
-            for line in lines:
-                for index, text in enumerate(wrap(line, max(width - 10, 1))):
-                    rows.append(((f"{name if not index else '':9} ", "title"), (text, "text")))
-        return pad_rows(rows, width, height)
+        for name, texts in parts:
+            for text in texts:
+                for line in wrap(text, max(width - NAME_WIDTH, 1)):
+                    rows.append(((f"{name:{NAME_WIDTH}}", "title"), (line, "text")))
+                    name = ""
+        return rows
+
+
+def _next(finding: Finding) -> list[str]:
+    enter = runnable(finding)
+    return [("Enter runs: " if test is enter else "") + test_words(test) for test in finding.next]

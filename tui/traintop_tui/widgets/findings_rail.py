@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual import events
 
 from traintop.records import SEVERITIES, Finding
-from traintop.report import evidence_lines, next_lines
-from traintop_tui.charts.cells import Row, Rows
+from traintop.report import evidence_lines
+from traintop_tui.charts.cells import Row, Rows, fit
+from traintop_tui.finding_words import runnable, test_words
 from traintop_tui.model import Model
 from traintop_tui.widgets.canvas import Canvas, pad_rows
 from traintop_tui.widgets.run_header import sign
 from traintop_tui.wrapping import wrap
 
+LOW = 8
+"""Rows: a lower rail has a line a finding."""
+
 
 class FindingsRail(Canvas):
-    """What is wrong, in a few lines each."""
+    """What is wrong, in a few lines each, or in one where there are few lines."""
 
     def build(self, width: int, height: int) -> Rows:
         """Draw as many findings as there is room for."""
-        return pad_rows([row for row, _ in self._lines(width, height)], width, height)
+        lines = self._lines(width, height)
+        return pad_rows([row for row, _ in lines], width, height)
 
     def on_click(self, event: events.Click) -> None:
         """Go to the finding under the mouse."""
@@ -31,14 +38,26 @@ class FindingsRail(Canvas):
     def _lines(self, width: int, height: int) -> list[tuple[Row, Finding | None]]:
         model = self.model
         findings = sorted(model.findings(), key=urgency)
-        open_now = sum(finding.resolved_step is None for finding in findings)
-        title = f"Findings  {open_now} open, {len(findings) - open_now} over"
-        lines: list[tuple[Row, Finding | None]] = [(((title, "title"),), None)]
+        lines: list[tuple[Row, Finding | None]] = [(((counts(findings), "title"),), None)]
         if not findings:
-            lines.append((((_nothing(model), "label"),), None))
+            lines += [(((line, "label"),), None) for line in wrap(_nothing(model), width)]
         for finding in findings:
-            lines += [(row, finding) for row in summary_rows(finding, width, model)]
-        return lines
+            rows = [line_of(finding, width, model)] if height < LOW else None
+            lines += [(row, finding) for row in rows or summary_rows(finding, width, model)]
+        beyond = {finding.key for _, finding in lines[height:] if finding is not None}
+        beyond -= {finding.key for _, finding in lines[: height - 1] if finding is not None}
+        if beyond and height > 1:
+            more = f"{len(beyond)} more: press 3"
+            lines[height - 1] = (((fit(more, width, right=True), "label"),), None)
+        return lines[:height]
+
+
+def counts(findings: Sequence[Finding]) -> str:
+    """Write how many findings there are."""
+    if not findings:
+        return "Findings"
+    open_now = sum(finding.resolved_step is None for finding in findings)
+    return f"Findings  {open_now} open, {len(findings) - open_now} over"
 
 
 def urgency(finding: Finding) -> tuple[bool, int, int]:
@@ -54,16 +73,25 @@ def _nothing(model: Model) -> str:
     if model.run is None:
         return "Nothing to judge yet."
     blind = len(model.session.not_judged())
-    return "None so far." + (f" {blind} not judged: see 3." if blind else "")
+    return "None so far." + (f" {blind} not judged: press 3." if blind else "")
+
+
+def line_of(finding: Finding, width: int, model: Model) -> Row:
+    """Return a finding in one row: what, and since when."""
+    step = f"  step {finding.onset_step}"
+    if finding.resolved_step is not None:
+        step += f" to {finding.resolved_step}"
+    title = fit(f"{sign(finding, model.view.ascii)} {finding.title}", max(width - len(step), 0))
+    return ((title, _style(finding, model)), (step, "text"))
 
 
 def summary_rows(finding: Finding, width: int, model: Model) -> list[Row]:
     """Return a finding in a few rows: what, since when, the first evidence, the next test."""
     over = finding.resolved_step is not None
-    style = "label" if over or finding.key in model.acknowledged else f"severity.{finding.severity}"
     when = f"since step {finding.onset_step}"
     if over:
         when += f", over at {finding.resolved_step}"
+    style = _style(finding, model)
     rows: list[Row] = [
         ((f"{sign(finding, model.view.ascii)} {line}" if not i else f"  {line}", style),)
         for i, line in enumerate(wrap(finding.title, width - 2))
@@ -73,9 +101,17 @@ def summary_rows(finding: Finding, width: int, model: Model) -> list[Row]:
         return rows
     for line in evidence_lines(finding)[:1]:
         rows += [((f"  {part}", "label"),) for part in wrap(line, width - 2)]
-    for line in next_lines(finding)[:1]:
+    test = runnable(finding)
+    if test is not None or finding.next:
+        words = test_words(test or finding.next[0])
+        words += "; 3, Enter runs it" if test is not None else ""
         rows += [
-            ((f"  → {part}" if not i and not model.view.ascii else f"    {part}", "text"),)
-            for i, part in enumerate(wrap(line, width - 4))
+            ((f"  → {part}" if not i else f"    {part}", "text"),)
+            for i, part in enumerate(wrap(words, width - 4))
         ]
     return rows
+
+
+def _style(finding: Finding, model: Model) -> str:
+    over = finding.resolved_step is not None
+    return "label" if over or finding.key in model.acknowledged else f"severity.{finding.severity}"

@@ -6,6 +6,7 @@ import numpy as np
 
 from traintop_tui.charts.cells import Rows
 from traintop_tui.charts.histogram import draw_histogram
+from traintop_tui.charts.numbers import format_value
 from traintop_tui.layer_order import STATISTICS
 from traintop_tui.widgets.canvas import Canvas, pad_rows
 
@@ -30,6 +31,9 @@ class LayerHistogram(Canvas):
         head = pad_rows([((title, "title"),)], width, 1)
         if not len(values) or height < 2:
             return (*head, *pad_rows([], width, height - 1))
+        if values.min() == values.max():
+            text = f"all {format_value(float(values[0]))}"
+            return (*head, *pad_rows([((text, "text"),)], width, height - 1))
         counts, edges = np.histogram(values, bins=max(min(height - 1, 20), 1))
         bars = draw_histogram(
             counts.astype(np.float64), edges, width, height - 1, braille=not model.view.ascii

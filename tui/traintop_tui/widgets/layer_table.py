@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from traintop_tui.charts.cells import Row, Rows, fit, fit_middle
 from traintop_tui.charts.numbers import format_value
-from traintop_tui.layer_order import STATISTICS, relative_change
+from traintop_tui.layer_order import relative_change
 from traintop_tui.widgets.canvas import Canvas, pad_rows
 
 VALUE_WIDTH = 11
@@ -28,8 +28,7 @@ class LayerTableView(Canvas):
         now, before = choice.values(layers, model.step)
         change = relative_change(now, before)
         room = max(width - VALUE_WIDTH - CHANGE_WIDTH - 3, 4)
-        stat = STATISTICS.get(choice.stat, choice.stat)
-        head = fit("  layer", room + 2) + fit(stat, VALUE_WIDTH, right=True)
+        head = fit("  layer", room + 2) + fit("value", VALUE_WIDTH, right=True)
         rows: list[Row] = [((head + fit("change", CHANGE_WIDTH, right=True), "title"),)]
         body = max(height - 1, 1)
         selected = choice.index

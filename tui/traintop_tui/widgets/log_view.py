@@ -6,9 +6,13 @@ import re
 
 from textual import events
 
-from traintop_tui.charts.cells import Row, Rows, clean
+from traintop_tui.charts.cells import Row, Rows, cell_width, clean
 from traintop_tui.log_lens import Item, LogLens, compile_pattern, severity_of
 from traintop_tui.widgets.canvas import Canvas, pad_rows
+from traintop_tui.wrapping import wrap
+
+MARKS = 2
+"""Cells before each line: whether it is selected, folded or at the cursor."""
 
 
 class LogView(Canvas):
@@ -24,6 +28,8 @@ class LogView(Canvas):
         self.search: re.Pattern[str] | None = None
         self._lens: LogLens | None = None
         self._top = 0
+        self._centring = False
+        """Whether the selected line is to be brought to the middle."""
 
     @property
     def lens(self) -> LogLens:
@@ -38,17 +44,25 @@ class LogView(Canvas):
         lens = self.lens
         lens.catch_up()
         if not lens.items:
-            return pad_rows([((self._empty(), "label"),)], width, height)
+            return pad_rows(
+                [((line, "label"),) for line in wrap(self._empty(), width)], width, height
+            )
         if self.following:
             self.at = len(lens.items) - 1
         self.at = min(max(self.at, 0), len(lens.items) - 1)
-        body = max(height - 1, 1)
+        foot = [*self._whole_line(width, height // 3), self._status()]
+        body = max(height - len(foot), 1)
+        if self._centring:
+            self._centring = False
+            self._top = self.at - body // 2
         self._top = min(max(self._top, self.at - body + 1), self.at)
         self._top = max(min(self._top, len(lens.items) - body), 0)
+        marked = self._line_of_cursor()
         rows = [
-            self._row(index) for index in range(self._top, min(self._top + body, len(lens.items)))
+            self._row(index, marked)
+            for index in range(self._top, min(self._top + body, len(lens.items)))
         ]
-        return (*pad_rows(rows, width, height - 1), *pad_rows([self._status()], width, 1))
+        return (*pad_rows(rows, width, body), *pad_rows(foot, width, height - body))
 
     def move(self, lines: int) -> None:
         """Select another line."""
@@ -71,6 +85,7 @@ class LogView(Canvas):
                 break
             best = index
         self.at, self.following = best, False
+        self._centring = True
         self.redraw()
 
     def next_match(self, by: int) -> bool:
@@ -117,7 +132,7 @@ class LogView(Canvas):
 
     def on_click(self, event: events.Click) -> None:
         """Select the line under the mouse."""
-        self.at, self.following = self._top + event.y, False
+        self.at, self.following = min(self._top + event.y, len(self.lens.items) - 1), False
         self.redraw()
 
     def on_mouse_scroll_down(self) -> None:
@@ -128,12 +143,27 @@ class LogView(Canvas):
         """Scroll."""
         self.move(-3)
 
-    def _row(self, index: int) -> Row:
+    def _line_of_cursor(self) -> int | None:
+        """Return the number of the line that stands at the step cursor of the charts."""
+        cursor, log = self.model.view.cursor, self.model.session.store.log
+        at = None if cursor is None else log.line_at_step(cursor)
+        return None if at is None or log.steps[at] < 0 else at + log.dropped
+
+    def _whole_line(self, width: int, most: int) -> list[Row]:
+        """Return the selected line once more where its place is too narrow for it."""
+        item = self.selected()
+        text = "" if item is None else clean(self.lens.text(item))
+        if cell_width(text) + MARKS <= width:
+            return []
+        return [((line, "text"),) for line in wrap(text, width)[: max(most, 0)]]
+
+    def _row(self, index: int, marked: int | None) -> Row:
         lens = self.lens
         item = lens.items[index]
         text = clean(lens.text(item))
         mark = ">" if index == self.at else " "
-        fold = "+" if item.folded else " "
+        here = marked is not None and item.first <= marked < item.last
+        fold = "+" if item.folded else "*" if here else " "
         severity = severity_of(text) if not item.folded else "critical"
         style = "text" if severity == "info" else f"severity.{severity}"
         if index == self.at:
@@ -161,6 +191,9 @@ class LogView(Canvas):
         if self.search is not None:
             parts.append(f"search: {clean(self.search.pattern)}")
         dropped = self.model.session.store.log.dropped
+        cursor = self.model.view.cursor
+        if cursor is not None:
+            parts.append(f"* cursor at step {cursor:.0f}")
         if dropped:
             parts.append(f"{dropped} older lines are only in the file")
         return (("  ".join(parts), "label"),)

@@ -14,9 +14,23 @@ class Notice(Canvas):
         """Draw the text in the middle."""
         inner = max(min(width - 4, 76), 1)
         indent = " " * max((width - inner) // 2, 0)
-        lines = [part for line in self.model.session.waiting_for() for part in wrap(line, inner)]
+        lines = [part for line in self._words() for part in wrap(line, inner)]
         rows: list[Row] = [((" ", "background"),)] * max((height - len(lines)) // 2, 0)
         rows += [
             ((indent + line, "title" if not index else "text"),) for index, line in enumerate(lines)
         ]
         return pad_rows(rows, width, height)
+
+    def wanted_height(self, width: int) -> int:
+        """Return the lines of the text and one above and below it."""
+        inner = max(min(width - 4, 76), 1)
+        return 2 + sum(len(wrap(line, inner)) for line in self._words())
+
+    def _words(self) -> list[str]:
+        if not len(self.model.session.store.log):
+            return self.model.session.waiting_for()
+        return [
+            "No records of numbers so far: the text is shown as it is.",
+            "Curves appear with the first line of JSON that has a step or a loss.",
+            "4 searches the text.",
+        ]

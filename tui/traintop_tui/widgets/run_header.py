@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from traintop.records import SEVERITIES, Finding
-from traintop.store import Run
-from traintop_tui.charts.cells import Row, Rows, fit_runs, row_width
+from traintop.store import Run as TrainingRun
+from traintop_tui.charts.cells import Row, Rows, Run, cell_width, fit_middle, fit_runs, row_width
 from traintop_tui.charts.numbers import format_duration, format_value
 from traintop_tui.model import Model
 from traintop_tui.widgets.canvas import Canvas
@@ -28,62 +28,90 @@ ASCII_STATE_SIGNS = {
     "unknown": "?",
 }
 STATE_STYLES = {"stalled": "severity.warning", "crashed": "severity.critical"}
+LEAST_NAME = 8
+"""Cells of the name of a run below which it says nothing."""
 RATE_RECORDS = 100
 """The rate is that of so many of the newest records."""
 
 
 class RunHeader(Canvas):
-    """One line that is always right."""
+    """One line that is always right; what matters least goes first where there is no room."""
 
     def build(self, width: int, height: int) -> Rows:
-        """Draw the line: what is left of it goes to the path, the worst finding stands right."""
-        model = self.model
-        left = left_part(model)
-        right = worst_finding(model)
-        gap = width - row_width(left) - row_width(right)
-        if gap < 1:
-            return (fit_runs((*right, (" ", "header"), *left), width, filler="header"),)
-        return ((*left, (" " * gap, "header"), *right),)
+        """Draw the line: the run at the left, the worst finding at the right."""
+        left, right = arrange(self.model, width)
+        gap = max(width - row_width(left) - row_width(right), 0)
+        return (fit_runs((*left, (" " * gap, "header"), *right), width),)
 
     def on_click(self) -> None:
         """Go to the findings."""
         self.app.call_later(self.app.run_action, "show_findings")
 
 
-def left_part(model: Model) -> Row:
-    """Return name, state, step, epoch, rate and ETA."""
+def arrange(model: Model, width: int) -> tuple[Row, Row]:
+    """Return the left and the right part of the line, together at most `width` cells.
+
+    State and step stay whatever the width; then come, as far as there is room, the worst finding,
+    what is still read, the name of the run, the time that is left, which run it is, its epoch and
+    its rate.
+    """
     state = model.update.state
     signs = ASCII_STATE_SIGNS if model.view.ascii else STATE_SIGNS
-    runs: list[tuple[str, str]] = [
-        (f" {model.session.name} ", "header.name"),
-        (f" {signs[state]} {state} ", STATE_STYLES.get(state, "header")),
-    ]
-    words: list[str] = []
-    run = model.run
+    status = f" {signs[state]} {state} "
+    words = facts(model)
+    room = width - cell_width(status) - sum(map(_needed, _taken(words, ("step",))))
+    kept = {"step"}
+    finding = worst_finding(model)
+    # A long title is cut rather than left out, but leaves half of the line to the run.
+    finding = fit_runs(finding, min(row_width(finding), max(width // 2, room // 2)))
+    finding = finding if room >= row_width(finding) > 0 else ()
+    room -= row_width(finding)
+    name = model.session.name
+    name_room = min(cell_width(name), max(width // 5, LEAST_NAME))
+    for key in ("loading", "name", "ETA", "run", "epoch", "rate"):
+        needed = name_room + 2 if key == "name" else sum(map(_needed, _taken(words, (key,))))
+        if needed and needed <= room:
+            kept.add(key)
+            room -= needed
+    left: list[Run] = []
+    if "name" in kept:
+        size = min(cell_width(name), name_room + room)
+        left.append((f" {fit_middle(name, size)} ", "header.name"))
+    left.append((status, STATE_STYLES.get(state, "header")))
+    left += [(f" {word} ", "header") for key, word in words if key in kept]
+    return tuple(left), finding
+
+
+def _taken(words: list[tuple[str, str]], keys: tuple[str, ...]) -> list[str]:
+    return [word for key, word in words if key in keys]
+
+
+def _needed(word: str) -> int:
+    return cell_width(word) + 2
+
+
+def facts(model: Model) -> list[tuple[str, str]]:
+    """Return what can be said of the run, in order: each with the word that it is known by."""
+    run, found = model.run, list[tuple[str, str]]()
     count = len(model.session.store.runs)
     if count > 1 and run is not None:
-        words.append(f"run {run.index + 1}/{count}")
+        found.append(("run", f"run {run.index + 1}/{count}"))
     if run is not None and run.last_step is not None:
-        words.append(_progress(model, run))
-        words += _pace(model, run)
+        planned = model.session.store.info.planned_steps
+        found.append(("step", f"step {run.last_step}" + (f"/{planned}" if planned else "")))
+        main = run.main
+        if main is not None and len(main) and np.isfinite(main.epoch[-1]):
+            found.append(("epoch", f"epoch {format_value(round(float(main.epoch[-1]), 2))}"))
+        found += _pace(model, run)
     if model.update.loading:
         share = model.update.bytes_read / max(model.update.bytes_total, 1)
-        words.append(f"loading {int(100 * share)}%")
+        found.append(("loading", f"loading {int(100 * share)}%"))
     elif model.update.judged < 1:
-        words.append(f"judging {int(100 * model.update.judged)}%")
-    return (*runs, (" " + "  ".join(words), "header"))
+        found.append(("loading", f"judging {int(100 * model.update.judged)}%"))
+    return found
 
 
-def _progress(model: Model, run: Run) -> str:
-    planned = model.session.store.info.planned_steps
-    text = f"step {run.last_step}" + (f"/{planned}" if planned else "")
-    main = run.main
-    if main is not None and len(main) and np.isfinite(main.epoch[-1]):
-        text += f"  epoch {format_value(round(float(main.epoch[-1]), 2))}"
-    return text
-
-
-def _pace(model: Model, run: Run) -> list[str]:
+def _pace(model: Model, run: TrainingRun) -> list[tuple[str, str]]:
     """Return steps a second and the time to the planned end, where the records carry times."""
     main = run.main
     if main is None or len(main) < 2:
@@ -93,12 +121,12 @@ def _pace(model: Model, run: Run) -> list[str]:
     if not elapsed > 0:
         return []
     rate = float(steps[-1] - steps[0]) / elapsed
-    words = [f"{format_value(float(f'{rate:.3g}'))} steps/s"]
+    words = [("rate", f"{format_value(float(f'{rate:.3g}'))} steps/s")]
     planned = model.session.store.info.planned_steps
     if planned and rate > 0 and model.update.state == "running":
         left = (planned - 1 - float(steps[-1])) / rate
         if left > 0:
-            words.append(f"ETA {format_duration(left)}")
+            words.append(("ETA", f"ETA {format_duration(left)}"))
     return words
 
 

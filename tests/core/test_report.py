@@ -1,0 +1,102 @@
+"""The report in words: what is listed, what is summed up, and how numbers read."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+
+from traintop import report
+from traintop.records import Evidence, Finding
+from traintop.session import read_whole
+from traintop.settings import Settings
+
+
+def episode(number, **fields):
+    at = 1000 * number
+    return Finding(
+        **{
+            "id": "exploding_gradients",
+            "severity": "info",
+            "title": "Gradient norm far above its past",
+            "onset_step": at,
+            "detected_step": at + 1,
+            "resolved_step": at + 50 + (number == 7),
+            "episode": number,
+            "evidence": (
+                Evidence(
+                    what="highest gradient norm", value=40.0 + number, threshold=10.0, step=at
+                ),
+                Evidence(what="records beyond the threshold", value=1.0),
+            ),
+            **fields,
+        }
+    )
+
+
+def checked(*findings):
+    return report.CheckReport(
+        path="run",
+        state="running",
+        run=0,
+        last_step=200_000,
+        verdict="info",
+        findings=findings,
+        not_judged=(),
+    )
+
+
+MANY = [episode(number) for number in range(1, 161)]
+
+
+def test_many_episodes_that_are_over_are_summed_up():
+    text = report.to_text(checked(*MANY))
+    assert text.splitlines()[2:] == [
+        "INFO     Gradient norm far above its past, 160 times  [exploding_gradients]",
+        "  when:     between steps 1000 and 160050, all over; the longest from step 7000 to 7051",
+        "  measured: highest gradient norm: 47 (threshold 10) at step 7000",
+    ]
+    assert report.to_markdown(checked(*MANY)).count("##") == 1
+
+
+def test_json_keeps_every_episode():
+    assert len(json.loads(report.to_json(checked(*MANY)))["findings"]) == 160
+
+
+def test_what_is_open_or_graver_is_listed_beside_the_sum():
+    grave = episode(200, severity="critical")
+    still = episode(201, resolved_step=None)
+    text = report.to_text(checked(grave, *MANY, still))
+    assert "160 times" in text
+    assert "since step 200000, seen at step 200001, over at step 200050" in text
+    assert "since step 201000, seen at step 201001\n" in text
+
+
+def test_few_episodes_are_listed():
+    text = report.to_text(checked(*MANY[:3]))
+    assert text.count("[exploding_gradients]") == 3
+    assert "times" not in text
+
+
+def test_evidence_reads_as_what_and_value():
+    assert report.evidence_lines(MANY[0]) == [
+        "highest gradient norm: 41 (threshold 10) at step 1000",
+        "records beyond the threshold: 1",
+    ]
+
+
+def test_numbers_that_json_has_no_words_for_are_strings():
+    odd = Evidence(what="loss", value=float("nan"), threshold=float("-inf"))
+    found = json.loads(report.to_json(checked(msgspec.structs.replace(MANY[0], evidence=(odd,)))))
+    evidence = found["findings"][0]["evidence"][0]
+    assert (evidence["value"], evidence["threshold"]) == ("NaN", "-Infinity")
+
+
+@pytest.mark.parametrize(
+    ("key", "verdict"), [("loss", "healthy"), ("temperature_of_the_room", "not judged")]
+)
+def test_a_run_with_nothing_to_judge_by_is_not_called_healthy(tmp_path, key, verdict):
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps({"step": step, key: 1.0}) + "\n" for step in range(20)))
+    assert report.check(read_whole(path, Settings()), 0.0).verdict == verdict
