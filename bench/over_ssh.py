@@ -48,6 +48,8 @@ SIZES = ((200, 50), (80, 24))
 RESIZES = ((120, 30), (80, 24), (150, 40), (200, 50))
 ESCAPE_DELAY = 0.15
 """Seconds after which a program takes Escape for a key and not for the start of a sequence."""
+QUIT_PATIENCE = 15.0
+"""Seconds from q to the end of the connection."""
 TMUX_NAMES = {
     "left": "Left", "right": "Right", "up": "Up", "down": "Down", "home": "Home", "end": "End",
     "pageup": "PageUp", "pagedown": "PageDown", "escape": "Escape", "enter": "Enter",
@@ -117,17 +119,22 @@ def _wait_for_checkpoint(run: Path, training: subprocess.Popen[bytes]) -> None:
         time.sleep(0.2)
 
 
-def leave(screen: Screen) -> None:
+def leave(far: Far, screen: Screen) -> None:
     """Press q and see that the app and the connection end well.
 
     Raises:
         RuntimeError: They do not.
     """
+    app = far.app()
     screen.press("q")
-    end = time.monotonic() + 15
+    end = time.monotonic() + QUIT_PATIENCE
     while (code := screen.exit_code()) is None:
         if time.monotonic() > end:
-            raise RuntimeError(f"q did not end the app; the screen:\n{screen.text()}")
+            left = [" ".join(processes.command_line(pid)) for pid in processes.tree(app)]
+            raise RuntimeError(
+                f"{QUIT_PATIENCE:g} s after q the connection is open; alive: {left}; "
+                f"the screen:\n{screen.text()}"
+            )
         time.sleep(0.05)
     if code:
         raise RuntimeError(f"the app ended with exit code {code}; the screen:\n{screen.text()}")
@@ -151,7 +158,7 @@ def sent_bytes(far: Far, seconds: float, *, compressed: bool) -> Figures:
             elapsed = time.monotonic() - start
             cpu = processes.cpu_seconds(app) - cpu
             wire, terminal = far.ssh.relay.received - wire, shown() - terminal
-        leave(screen)
+        leave(far, screen)
     return {
         "wire_bytes_s": wire / elapsed,
         "terminal_bytes_s": terminal / elapsed,
@@ -186,7 +193,7 @@ def resize(far: Far) -> Figures:
             found[f"to_{width}x{height}_ms"] = 1e3 * (seen + screen.started - changed)
             if not reading.painted(text):
                 screen.wait(reading.painted, 5)
-        leave(screen)
+        leave(far, screen)
     return found
 
 
@@ -197,7 +204,7 @@ def switch(far: Far, tries: int) -> Figures:
         screen.wait(reading.painted, 60)
         time.sleep(5)
         found = reading.key_times(screen, tries)
-        leave(screen)
+        leave(far, screen)
     return found
 
 
@@ -242,7 +249,7 @@ def press_all(far: Far, size: tuple[int, int]) -> Figures:
         step = reading.shown_step(screen.text())
         screen.wait(lambda text: reading.shown_step(text) > step, 30)
         peak = processes.peak_mib(app)
-        leave(screen)
+        leave(far, screen)
     return {"pressed": pressed, "exceptions": 0, "app_peak_mib": peak}
 
 
@@ -285,7 +292,7 @@ def disconnect(far: Far) -> Figures:
         back, text = screen.wait(lambda text: reading.shown_step(text) > step, 60)
         again = reading.shown_step(text)
         screen.wait(lambda text: reading.shown_step(text) > again, 10)
-        leave(screen)
+        leave(far, screen)
     return {
         "app_ended_s": app_ended,
         "all_ended_s": all_ended,

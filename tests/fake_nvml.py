@@ -21,7 +21,9 @@ class FakeNvml:
 
     NVMLError = NVMLError
 
-    def __init__(self, *devices: int | Exception, total: int = 8 << 30, plain: bool = False) -> None:
+    def __init__(
+        self, *devices: int | Exception, total: int = 8 << 30, plain: bool = False
+    ) -> None:
         self.devices = list(devices)
         self.total = total
         self.plain = plain

@@ -17,6 +17,8 @@ class SourceDescription(msgspec.Struct, frozen=True, kw_only=True):
     records: int
     skipped: tuple[Skipped, ...]
     skipped_total: int
+    ignored: dict[str, int]
+    """Keys whose values are no numbers, and how many of them were left aside."""
     error: str | None = None
 
 
@@ -83,6 +85,7 @@ def _source(report: SourceReport) -> SourceDescription:
         records=report.records,
         skipped=report.skipped,
         skipped_total=report.skipped_total,
+        ignored=report.ignored,
         error=report.error,
     )
 
@@ -130,6 +133,8 @@ def to_text(description: Description) -> str:
         lines += [f"    line {skip.line} passed over: {skip.why}" for skip in source.skipped[:5]]
         if source.skipped_total > 5:
             lines.append(f"    {source.skipped_total} lines passed over in all")
+        if source.ignored:
+            lines.append(f"    no numbers, left aside: {', '.join(list(source.ignored)[:10])}")
     width = max((len(series.name) for series in description.series), default=0)
     if description.series:
         lines.append(f"  {'series':{width}}  role              points  steps")

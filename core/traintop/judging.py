@@ -59,6 +59,8 @@ class Judge:
         self._resumes: list[float] = []
         """Steps at which the run was resumed, not fed yet."""
         self._names: object = None
+        self._sizes: list[object] = []
+        """What there was of everything when nothing was left to be fed."""
 
     @property
     def findings(self) -> Sequence[Finding]:
@@ -87,6 +89,9 @@ class Judge:
 
     def pump(self, records: int) -> list[Finding]:
         """Judge about so many waiting training records; return what opened, changed or ended."""
+        sizes = self._sizes_now()
+        if sizes == self._sizes:
+            return []
         news: dict[tuple[str, int], Finding] = {}
         self._step_back()
         while True:
@@ -103,8 +108,16 @@ class Judge:
                 for finding in feed:
                     news[finding.key] = finding
             records -= last - first
+            if horizon == np.inf:
+                self._sizes = sizes
             if records <= 0 or horizon == np.inf:
                 return list(news.values())
+
+    def _sizes_now(self) -> list[object]:
+        run = self._run
+        layers = 0 if run.layers is None else len(run.layers)
+        tables = map(len, run.tables.values())
+        return [len(run.rewinds), len(run.events), run.layers, layers, *tables]
 
     def _merged(
         self,

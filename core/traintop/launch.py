@@ -17,6 +17,7 @@ from traintop.errors import AnalysisError
 
 class _RunJson(msgspec.Struct, frozen=True):
     python: str | None = None
+    target: str | None = None
 
 
 def make_request(
@@ -60,18 +61,48 @@ def interpreter(python: str | Path | None, run_dir: Path | None) -> Path:
     return recorded if recorded is not None else Path(sys.executable)
 
 
+def recorded_target(run_dir: Path | None) -> str | None:
+    """The target that the run recorded, None where it recorded none.
+
+    Raises:
+        AnalysisError: `run.json` names one, but was written by another user: opening a run must not
+            let its writer choose what is executed here.
+    """
+    recorded = _recorded(run_dir)
+    if recorded.target is not None and not _written_by_us(run_dir):
+        raise AnalysisError(
+            f"{run_dir}/run.json belongs to another user, so the target that it names is not run: "
+            "name it with --target FILE.py:FUNCTION if you trust it"
+        )
+    return recorded.target
+
+
 def _recorded_python(run_dir: Path | None) -> Path | None:
-    if run_dir is None:
-        return None
-    try:
-        named = msgspec.json.decode((run_dir / "run.json").read_bytes(), type=_RunJson).python
-    except (OSError, ValueError, RecursionError):
-        return None
-    if named is None or "\0" in named:
+    named = _recorded(run_dir).python
+    if named is None or "\0" in named or not _written_by_us(run_dir):
         return None
     python = Path(named)
     usable = python.is_absolute() and python.is_file() and os.access(python, os.X_OK)
     return python if usable else None
+
+
+def _recorded(run_dir: Path | None) -> _RunJson:
+    if run_dir is None:
+        return _RunJson()
+    try:
+        return msgspec.json.decode((run_dir / "run.json").read_bytes(), type=_RunJson)
+    except (OSError, ValueError, RecursionError):
+        return _RunJson()
+
+
+def _written_by_us(run_dir: Path | None) -> bool:
+    """Whether `run.json` is this user's or the system's."""
+    if run_dir is None:
+        return False
+    try:
+        return (run_dir / "run.json").stat().st_uid in (os.getuid(), 0)
+    except OSError:
+        return False
 
 
 def check_request(request: Request) -> None:

@@ -57,7 +57,7 @@ def check(session: Session, now: float) -> CheckReport:
         findings=findings,
         not_judged=() if judge is None else judge.not_judged,
         failures=() if judge is None else tuple(judge.failures),
-        problems=tuple(session.problems()),
+        problems=(*session.problems(), *_without_records(session)),
     )
 
 
@@ -65,9 +65,28 @@ def _verdict(session: Session, findings: Sequence[Finding]) -> Verdict:
     from traintop.detectors.registry import IDS  # Screens import this module; they need none.
 
     if findings:
-        return max((finding.severity for finding in findings), key=SEVERITIES.index)
+        worst = max(SEVERITIES.index(finding.severity) for finding in findings)
+        return SEVERITIES[worst]
     unjudged = len(session.not_judged()) + len(session.failures())
     return "healthy" if session.store.records and unjudged < len(IDS) else "not judged"
+
+
+def _without_records(session: Session) -> list[str]:
+    """Say of each file why there is nothing in it to judge, where that is so of all of them."""
+    if session.store.records:
+        return []
+    lines: list[str] = []
+    for source in session.reports():
+        if source.error is None and not source.bytes_total:
+            lines.append(f"{source.path}: empty: nothing was written to it so far")
+        elif source.format == "text":
+            lines.append(
+                f"{source.path}: read as a text log, whose numbers are not judged; give the run's"
+                " folder, or a file of JSON Lines with a metric a key"
+            )
+        elif source.error is None and not source.skipped_total and source.path.name != "run.json":
+            lines.append(f"{source.path}: holds no record so far, only what comes before the first")
+    return lines
 
 
 def to_json(report: CheckReport) -> str:

@@ -30,7 +30,6 @@ from traintop.records import (
 )
 from traintop.settings import Settings
 from traintop.sources.discovery import Discovery
-from traintop.sources.filesystem import needs_polling
 from traintop.sources.newest import newest_run
 from traintop.sources.registry import Source, open_source
 from traintop.store import Run, Store
@@ -121,9 +120,7 @@ class Session:
     @property
     def needs_polling(self) -> bool:
         """Whether the operating system does not tell of changes to what is read."""
-        return any(
-            source.path == STANDARD_INPUT or needs_polling(source.path) for source in self._sources
-        )
+        return any(source.polled for source in self._sources)
 
     @property
     def held_open(self) -> bool:

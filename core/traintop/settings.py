@@ -92,6 +92,23 @@ def load_settings(
         raise SettingsError(f"command line: {error}") from error
 
 
+class _Tools(msgspec.Struct):
+    traintop: dict[str, Any] = {}
+
+
+class _Project(msgspec.Struct):
+    """What concerns us in a `pyproject.toml`."""
+
+    tool: _Tools = msgspec.field(default_factory=_Tools)
+
+
+def _our_part(table: dict[str, Any], file: Path) -> dict[str, Any]:
+    try:
+        return msgspec.convert(table, _Project).tool.traintop
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{file}: {error}") from error
+
+
 def _read(file: Path) -> dict[str, Any]:
     try:
         table: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
@@ -102,10 +119,7 @@ def _read(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
     if file.name == "pyproject.toml":
-        tools = table.get("tool")
-        table = tools.get("traintop", {}) if isinstance(tools, dict) else {}
-        if not isinstance(table, dict):
-            raise SettingsError(f"{file}: tool.traintop is not a table of settings")
+        table = _our_part(table, file)
     known = Settings.__struct_fields__
     for key in table:
         if key not in known:

@@ -87,7 +87,7 @@ async def test_a_change_of_style_alone_is_a_change(canvas):
     canvas.given[0] = (("some", "series0"), (" 0", "text"))
     canvas.redraw()
     assert canvas.refreshed == [(Region(0, 0, 4, 1),)]
-    assert list(canvas.render_line(0))[0].style == STYLES["series0"]
+    assert next(iter(canvas.render_line(0))).style == STYLES["series0"]
 
 
 async def test_rows_apart_from_each_other_are_refreshed_apart(canvas):

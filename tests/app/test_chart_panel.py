@@ -52,7 +52,7 @@ async def test_the_raw_curve_stays_visible_behind_the_smoothed_one(opened, spiky
         panel = await chart(pilot)
         smoothed = styles_by_row(drawn(panel))
         # The spike reaches the top in the raw curve; the smoothed one stays below.
-        top = [number for number, styles in enumerate(smoothed) if "faded0" in styles][0]
+        top = next(number for number, styles in enumerate(smoothed) if "faded0" in styles)
         assert not any("series0" in styles for styles in smoothed[1 : top + 2])
         assert any("series0" in styles for styles in smoothed[top + 2 :])
         for _ in range(9):
@@ -134,6 +134,22 @@ def test_curves_of_a_series():
     assert raw.nonfinite.tolist() == [0, 1, 0, 0]
     assert np.isnan(smoothed.lo[1])
     assert 1.0 < smoothed.lo[2] < 3.0
+
+
+@pytest.mark.parametrize("value", [0.001, 0.1, -7.3, 1e30])
+@pytest.mark.parametrize("smoothing", [0.3, 0.6, 0.97])
+def test_a_constant_series_is_constant_when_it_is_smoothed(value, smoothing):
+    reduced = reduce_values(np.full(1000, value), np.arange(0, 1001, 10))
+    curves = curves_of(LOSS, reduced, 0, smoothing, "")
+    assert (curves[1].lo == value).all()
+    limits = limits_of(curves, False, None)
+    assert limits.low < value < limits.high
+
+
+def test_a_series_without_a_finite_value_is_smoothed_to_nothing():
+    reduced = reduce_values(np.array([np.nan, np.inf]), np.arange(3))
+    assert np.isnan(curves_of(LOSS, reduced, 0, 0.6, "")[1].lo).all()
+    assert len(curves_of(LOSS, reduce_values(np.empty(0), np.zeros(1, int)), 0, 0.6, "")[1].lo) == 0
 
 
 def test_limits_of_nothing_are_those_before_or_plain_ones():

@@ -35,7 +35,8 @@ def trainer(tmp_path, monkeypatch):
     return stand_in
 
 
-def test_without_torch_it_says_what_to_install(no_torch, tmp_path):
+@pytest.mark.usefixtures("no_torch")
+def test_without_torch_it_says_what_to_install(tmp_path):
     with (
         pytest.raises(TraintopError, match=r"pip install 'traintop\[torch\]'") as raised,
         demo_command.training(None, str(tmp_path)),
@@ -45,7 +46,8 @@ def test_without_torch_it_says_what_to_install(no_torch, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_torch_the_command_ends_with_one_sentence(no_torch, capsys):
+@pytest.mark.usefixtures("no_torch")
+def test_without_torch_the_command_ends_with_one_sentence(capsys):
     assert main(["demo"]) == 2
     said = capsys.readouterr()
     assert said.out == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from types import SimpleNamespace
 
@@ -48,7 +49,7 @@ class FakeSession:
     def __init__(self, clock):
         self.clock = clock
 
-    def pump(self, now, max_bytes):
+    def pump(self, _now, max_bytes):
         assert 0 < max_bytes <= 1 << 20
         self.clock.now += PUMP_TIME
         return self.clock.script.pop(0)
@@ -97,7 +98,7 @@ def test_the_first_news_is_told_at_once_and_silence_is_not(monkeypatch):
 def test_steady_news_come_no_more_often_than_pictures_are_drawn(monkeypatch):
     posts, _, _ = followed(monkeypatch, [news(last_step=n) for n in range(60)])
     times = [time for time, _ in posts]
-    gaps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(times)]
     assert len(posts) > 20
     assert min(gaps) >= LEAST_FRAME - 1e-9
     assert max(gaps) < 2 * LEAST_FRAME
@@ -115,8 +116,7 @@ def test_while_history_is_loaded_reading_goes_before_drawing(monkeypatch):
     posts, _, clock = followed(monkeypatch, [LOADING] * 200)
     times = [time for time, _ in posts]
     assert all(
-        after - before >= LOADING_FRAME - 1e-9
-        for before, after in zip(times, times[1:], strict=False)
+        after - before >= LOADING_FRAME - 1e-9 for before, after in itertools.pairwise(times)
     )
     assert clock.waits == []
 

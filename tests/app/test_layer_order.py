@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -113,4 +114,4 @@ def test_the_order_by_value_is_that_of_a_sort(values):
     order = LayerChoice(sort="value").order(table_of(values), 0)
     keys = [-math.inf if math.isnan(values[i]) else values[i] for i in order]
     assert sorted(order) == [0, 1, 2]
-    assert all(a >= b for a, b in zip(keys, keys[1:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(keys))

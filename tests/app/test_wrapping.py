@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -36,6 +38,6 @@ def test_lines_fit_and_nothing_is_lost_but_blanks(text, width):
 @given(st.lists(st.text("abc", min_size=1, max_size=8), max_size=12), st.integers(8, 30))
 def test_no_line_has_room_for_the_word_after_it(words, width):
     lines = wrap(" ".join(words), width)
-    for line, after in zip(lines, lines[1:], strict=False):
+    for line, after in itertools.pairwise(lines):
         assert len(line) + 1 + len(after.split(" ")[0]) > width
     assert [word for line in lines for word in line.split()] == words

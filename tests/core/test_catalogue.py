@@ -74,9 +74,7 @@ NAMES = st.sets(st.sampled_from(["loss", "val_loss", "lr", "accuracy", "a", "b"]
 
 
 @given(
-    st.dictionaries(
-        st.sampled_from(["train", "val", "test", "rank00001/train"]), NAMES, min_size=1
-    )
+    st.dictionaries(st.sampled_from(["train", "val", "test", "rank00001/train"]), NAMES, min_size=1)
 )
 def test_no_two_series_share_a_label_and_no_two_a_role(tables):
     run = store_of(**tables).run(0)

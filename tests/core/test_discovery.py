@@ -272,3 +272,32 @@ def test_the_newest_run(tmp_path: Path) -> None:
     (tmp_path / "y/metrics.jsonl").unlink()
     assert newest_run(tmp_path) == tmp_path / "p/b"
     assert find_runs(tmp_path) == [tmp_path / "p/b", tmp_path / "a"]
+
+
+def test_a_folder_of_too_many_files_still_tells_of_new_ones_of_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("traintop.sources.discovery.MAX_ENTRIES", 20)
+    make(tmp_path, "train_diagnostics.jsonl", *(f"image{number:03}.png" for number in range(30)))
+    watched = Discovery(tmp_path)
+    assert "more than 20" in dict(watched.paths.left_out)[tmp_path]
+    make(tmp_path, "val_diagnostics.jsonl")
+    assert [file.path.name for file in watched.refresh()] == ["val_diagnostics.jsonl"]
+
+
+def test_what_is_none_of_the_run_is_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path, "train_diagnostics.jsonl")
+    (tmp_path / "config.json").write_text("[1,\n2]\n")
+    (tmp_path / "torn.json").write_text("{")
+    watched = Discovery(tmp_path)
+    opened: list[str] = []
+    from traintop.sources import discovery
+
+    head = discovery._head
+    monkeypatch.setattr(discovery, "_head", lambda path: opened.append(path.name) or head(path))
+    (tmp_path / "torn.json").write_text(ROW)
+    make(tmp_path, "other.png")
+    assert [file.path.name for file in watched.refresh()] == ["torn.json"]
+    assert set(opened) == {"torn.json"}

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
-from traintop import jobs
+from traintop import jobs, launch
 from traintop.analysis_results import (
     AnalysisResult,
     cache_folder,
     load_results,
     write_result,
 )
+from traintop.errors import AnalysisError
 
 
 def result(step: int | None = 400, analysis: str = "lr_find", **how: object) -> AnalysisResult:
@@ -113,3 +115,14 @@ def test_no_results_no_complaint(tmp_path: Path) -> None:
 def test_a_summary_never_raises(analysis: str, content: dict[str, object]) -> None:
     lines = jobs.summary(result(analysis=analysis, result=content))
     assert any("cannot be read" in line for line in lines)
+
+
+def test_what_another_user_recorded_is_not_run(tmp_path, monkeypatch):
+    (tmp_path / "run.json").write_text(
+        json.dumps({"target": "train.py:target", "python": sys.executable})
+    )
+    assert launch.recorded_target(tmp_path) == "train.py:target"
+    monkeypatch.setattr(launch, "_written_by_us", lambda _: False)
+    with pytest.raises(AnalysisError, match="another user"):
+        launch.recorded_target(tmp_path)
+    assert launch.interpreter(None, tmp_path) == Path(sys.executable)

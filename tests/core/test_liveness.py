@@ -7,11 +7,13 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from traintop.liveness import process_alive
 
+PROC = Path("/proc/self/stat")
 HERE = socket.gethostname()
 
 
@@ -24,19 +26,19 @@ def test_this_process_is_alive_and_one_that_has_ended_is_not():
 
 @pytest.mark.parametrize(
     ("pid", "host"),
-    [(os.getpid(), "elsewhere"), (os.getpid(), None), (0, HERE), (-1, HERE), (2**70, HERE)],
+    [(1, "elsewhere"), (1, None), (0, HERE), (-1, HERE), (2**70, HERE)],
 )
 def test_nobody_knows_of_other_machines_or_of_what_is_no_process(pid, host):
     assert process_alive(pid, host, time.time()) is None
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
+@pytest.mark.skipif(not PROC.exists(), reason="needs /proc")
 def test_a_process_younger_than_the_last_write_is_another_one():
     assert process_alive(os.getpid(), HERE, time.time() - 10**6) is False
     assert process_alive(os.getpid(), HERE, None) is True
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="needs /proc")
+@pytest.mark.skipif(not PROC.exists(), reason="needs /proc")
 def test_a_process_that_nobody_has_waited_for_is_dead():
     with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None

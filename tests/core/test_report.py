@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from traintop import report
+from traintop import description, report
 from traintop.records import Evidence, Finding
 from traintop.session import read_whole
 from traintop.settings import Settings
@@ -100,3 +100,29 @@ def test_a_run_with_nothing_to_judge_by_is_not_called_healthy(tmp_path, key, ver
     path = tmp_path / "log.jsonl"
     path.write_text("".join(json.dumps({"step": step, key: 1.0}) + "\n" for step in range(20)))
     assert report.check(read_whole(path, Settings()), 0.0).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("", "empty"),
+        ("step 1 loss 2\n", "text log"),
+        ('{"names": ["a"], "numel": [1]}\n', "no record so far"),
+    ],
+)
+def test_why_there_is_nothing_to_judge_is_said_of_the_file(tmp_path, content, says):
+    path = tmp_path / "log.jsonl"
+    path.write_text(content)
+    made = report.check(read_whole(path, Settings()), 0.0)
+    assert (made.verdict, made.state) == ("not judged", "unknown")
+    [problem] = made.problems
+    assert problem.startswith(f"{path}: ")
+    assert says in problem
+
+
+def test_keys_that_hold_no_numbers_are_named(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1, "loss": 2.0, "note": "warm"}\n' * 3)
+    described = description.describe(read_whole(path, Settings()), 0.0)
+    assert described.sources[0].ignored == {"note": 3}
+    assert "left aside: note" in description.to_text(described)

@@ -112,7 +112,7 @@ def test_a_wrong_flag_is_said_to_be_one():
         load_settings(flags={"smoothing": 7.0})
 
 
-@pytest.mark.parametrize("text", ["not toml at all [", "tool = 1", "[tool.other]\na = 1", ""])
+@pytest.mark.parametrize("text", ["not toml at all [", "[tool.other]\na = 1", ""])
 def test_the_pyproject_of_somebody_else_is_no_concern_of_ours(places, text):
     (places[2] / "pyproject.toml").write_text(text)
     assert load_settings(places[2])[0] == Settings()
@@ -120,7 +120,11 @@ def test_the_pyproject_of_somebody_else_is_no_concern_of_ours(places, text):
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("[tool]\ntraintop = 3", "not a table"), ("[tool.traintop]\nthemee = 1", "'themee'")],
+    [
+        ("[tool]\ntraintop = 3", r"\$.tool.traintop"),
+        ("tool = 1", r"\$.tool"),
+        ("[tool.traintop]\nthemee = 1", "'themee'"),
+    ],
 )
 def test_our_part_of_a_pyproject_is_held_to_the_same(places, text, says):
     (places[2] / "pyproject.toml").write_text(text)
@@ -135,6 +139,8 @@ def test_any_bytes_are_settings_or_a_sentence(places, data):
     try:
         found, _ = load_settings(places[2])
     except SettingsError as error:
-        assert str(places[2]) in str(error)
+        said = str(error)
     else:
         assert msgspec.convert(msgspec.to_builtins(found), Settings) == found
+        return
+    assert str(places[2]) in said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 Where = Literal["everywhere", "charts", "overview", "layers", "findings", "log", "analyses"]
@@ -162,7 +163,6 @@ ACTIONS: tuple[Action, ...] = (
         "Logarithmic or linear y axes",
         "charts",
         footer=True,
-        short="Log",
     ),
     Action(
         "cycle_axis",
@@ -171,7 +171,6 @@ ACTIONS: tuple[Action, ...] = (
         "X axis by step, epoch or time",
         "charts",
         footer=True,
-        short="X",
     ),
     Action(
         "more_smoothing",
@@ -322,6 +321,11 @@ ACTIONS: tuple[Action, ...] = (
 def actions_for(*places: Where) -> list[Action]:
     """Return the actions of some places, in the order of the table."""
     return [action for action in ACTIONS if action.where in places]
+
+
+def with_keymap(actions: Iterable[Action], keymap: Mapping[str, str]) -> list[Action]:
+    """Return actions with the keys that a user has given them."""
+    return [action._replace(keys=keymap.get(action.id, action.keys)) for action in actions]
 
 
 _SIGNS = {

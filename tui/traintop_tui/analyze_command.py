@@ -7,12 +7,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from traintop.analyses import ANALYSES
 from traintop.errors import AnalysisError
 from traintop.jobs import JobEvent, Log, Progress, run, summary
-from traintop.records import RunInfo
+from traintop.launch import recorded_target
 
 
 def analyze(arguments: Sequence[str]) -> int:
@@ -37,7 +35,7 @@ def analyze(arguments: Sequence[str]) -> int:
         return 0
     if parsed.name is None:
         parser.error(f"which analysis? {', '.join(ANALYSES)}")
-    target = parsed.target or _recorded_target(parsed.run)
+    target = parsed.target or recorded_target(parsed.run)
     if target is None:
         raise AnalysisError("--target FILE.py:FUNCTION is needed: what builds model and data")
     result, path = run(
@@ -71,16 +69,6 @@ def _listing() -> list[str]:
             for option in analysis.options
         ]
     return lines
-
-
-def _recorded_target(run_dir: Path | None) -> str | None:
-    """Return the target that the run recorded."""
-    if run_dir is None:
-        return None
-    try:
-        return msgspec.json.decode((run_dir / "run.json").read_bytes(), type=RunInfo).target
-    except (OSError, msgspec.DecodeError) as error:
-        raise AnalysisError(f"{run_dir / 'run.json'} cannot be read: {error}") from error
 
 
 def _options(pairs: Sequence[str]) -> dict[str, float]:

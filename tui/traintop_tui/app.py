@@ -20,7 +20,7 @@ from textual.screen import Screen
 from traintop.analyses import ANALYSES
 from traintop.errors import TraintopError
 from traintop.records import Update
-from traintop_tui.actions import ACTIONS, actions_for
+from traintop_tui.actions import ACTIONS, actions_for, with_keymap
 from traintop_tui.follow import Follower
 from traintop_tui.messages import News, ReadingFailed
 from traintop_tui.model import Model
@@ -191,7 +191,7 @@ class TraintopApp(App[int]):
         from traintop_tui.screens.help import HelpScreen
 
         if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen(ACTIONS))
+            self.push_screen(HelpScreen(with_keymap(ACTIONS, self.model.settings.keys)))
 
     def action_next_run(self) -> None:
         self._go_to_run(1)

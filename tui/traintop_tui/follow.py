@@ -92,7 +92,7 @@ class Follower:
                 next(wait, None)
 
     def _waits(self) -> Iterator[None]:
-        """Sleep until a file changes or the heartbeat is due, once for each `next` until stopped."""
+        """Sleep until a file changes or the heartbeat is due, for each `next` until stopped."""
         from watchfiles import watch
 
         while not self._stop.is_set():

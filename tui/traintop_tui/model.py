@@ -142,6 +142,8 @@ class Model:
 
     def no_layers(self) -> str:
         """Say why there is nothing to show of the layers."""
+        if self.run is None:
+            return "No run yet; 1 says what is waited for."
         return (
             "No per-layer statistics in this run. The recorder writes them: "
             "Recorder(model, optimizer) in the training script."

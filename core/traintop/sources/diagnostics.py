@@ -152,6 +152,11 @@ class RunInfoFile:
         """It is written whole."""
         return False
 
+    @property
+    def polled(self) -> bool:
+        """It lies beside the others: what is true of them is true of it."""
+        return False
+
     def read(self, max_bytes: int) -> list[Item]:  # noqa: ARG002 - it is small and read whole
         """Read the file if it was replaced or changed since the last call."""
         try:

@@ -33,6 +33,7 @@ class PipeTail:
     ) -> None:
         self.path = path
         self.error: str | None = None
+        self.polled = True
         self.on_data = on_data
         self.ended = False
         """Whether the writer has closed its end."""

@@ -32,6 +32,11 @@ class Source(Protocol):
         """Whether a writer is known to be there: more may come for sure."""
         ...
 
+    @property
+    def polled(self) -> bool:
+        """Whether the operating system does not tell when there is more to read."""
+        ...
+
     def read(self, max_bytes: int) -> list[Item]:
         """Read at most `max_bytes` that are new, without waiting.
 
@@ -80,6 +85,11 @@ class FileSource:
     def held_open(self) -> bool:
         """Whether a writer is known to be there: more may come for sure."""
         return self._refused is None and self._tail.held_open
+
+    @property
+    def polled(self) -> bool:
+        """Whether the operating system does not tell when there is more to read."""
+        return self._tail.polled
 
     def read(self, max_bytes: int) -> list[Item]:
         """Read at most `max_bytes` that are new. Nothing of a file is read that is no text."""

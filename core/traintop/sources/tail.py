@@ -39,6 +39,8 @@ class Tail(Protocol):
     path: Path
     error: str | None
     """Why nothing can be read at the moment."""
+    polled: bool
+    """Whether the operating system does not tell when there is more to read."""
 
     @property
     def head(self) -> bytes:
@@ -90,7 +92,7 @@ class FileTail:
         self.path = path
         self.error: str | None = None
         self._lines = LineSplitter(line_limit)
-        self._remote = needs_polling(path)
+        self.polled = needs_polling(path)
         self._fd: int | None = None
         self._identity = (0, 0)
         self._checked = (0, 0)  # size and modification time when the content was last compared
@@ -178,7 +180,7 @@ class FileTail:
     def _look(self) -> os.stat_result | None:
         """The state of whatever has the name now; None if nothing has, or it cannot be known."""
         try:
-            if not self._remote:
+            if not self.polled:
                 status = self.path.stat()
             else:
                 # Network file systems answer `stat` from a cache for up to a minute; opening asks

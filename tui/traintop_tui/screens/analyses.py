@@ -38,6 +38,10 @@ class AnalysesScreen(RunScreen):
         """Give the lists all the room while there is no job."""
         self.query_one("#left").set_class(not self.model.job_items(), "-alone")
         self.query_one("#right").display = bool(self.model.job_items())
+        # One that has ended with nothing to draw leaves the room to the reason.
+        item = self.model.selected_job()
+        ended = item is not None and item.state in ("failed", "cancelled") and not item.points
+        self.query_one("#right").set_class(ended, "-text-only")
         super().redraw()
 
     def choose(self) -> None:

@@ -27,7 +27,7 @@ class SeriesPicker(Dialog[list[str] | None]):
         Binding("escape", "cancel", "Cancel", priority=True),
         Binding("enter", "accept", "Draw", priority=True),
         Binding("down", "to_list", "To the list", show=False),
-        Binding("space", "toggle", "Choose", show=False),
+        Binding("space", "choose", "Choose", show=False),
     ]
 
     def __init__(self, labels: Sequence[str], chosen: Sequence[str]) -> None:
@@ -55,7 +55,7 @@ class SeriesPicker(Dialog[list[str] | None]):
     def _search(self, event: Input.Changed) -> None:
         self._list(event.value)
 
-    def action_toggle(self) -> None:
+    def action_choose(self) -> None:
         """Choose the series under the bar, or no longer."""
         at = self._box.highlighted
         if at is None:
@@ -69,7 +69,7 @@ class SeriesPicker(Dialog[list[str] | None]):
 
     @on(OptionList.OptionSelected)
     def _clicked(self) -> None:
-        self.action_toggle()
+        self.action_choose()
 
     def _list(self, text: str) -> None:
         words = text.lower().split()

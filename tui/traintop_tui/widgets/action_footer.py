@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from textual import events
 
-from traintop_tui.actions import Action, Where, actions_for, key_signs
+from traintop_tui.actions import Action, Where, actions_for, key_signs, with_keymap
 from traintop_tui.charts.cells import Rows, cell_width, fit_runs
 from traintop_tui.widgets.canvas import Canvas
 
@@ -59,13 +59,14 @@ class ActionFooter(Canvas):
 
     def _shown(self, width: int) -> Iterator[tuple[Action, str, str]]:
         """Return what there is room for, as it is written."""
+        actions = dict.fromkeys([*self._screens, *self._always, *self._rest])
         texts = [
             (action, *_text(action, width))
-            for action in dict.fromkeys([*self._screens, *self._always, *self._rest])
+            for action in with_keymap(actions, self.model.settings.keys)
         ]
         # First what must not be missing, then the rest in order.
         shown: set[str] = set()
-        for action, sign, label in sorted(texts, key=lambda text: text[0] not in self._always):
+        for action, sign, label in sorted(texts, key=lambda text: text[0].id not in ALWAYS):
             needed = cell_width(sign) + cell_width(label)
             if needed <= width:
                 shown.add(action.id)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from textual import events
 
 from traintop.catalogue import SeriesRef
 from traintop.records import Floats
 from traintop.store import Reduced
-from traintop_tui.charts.cells import Rows, Run
+from traintop_tui.charts.cells import Rows, Run, cell_width
 from traintop_tui.charts.frame import ASCII, UNICODE, Curve, Layout, Level, Plot, lay_out
 from traintop_tui.charts.line_chart import draw
 from traintop_tui.charts.numbers import format_value
@@ -22,8 +23,8 @@ from traintop_tui.panels import CurveRef, GpuRef, LayerRef, Panel
 from traintop_tui.view import Extent
 from traintop_tui.widgets.canvas import Canvas
 
-TAGS = "tvabcdef"
-"""Letters that tell the curves of one chart apart without colour."""
+TAGS = "abcdefgh"
+"""Letters that tell the curves of one chart apart without colour; t and v: train, validation."""
 
 
 EXACT_ROLES = frozenset({"lr", "gpu_memory", "loss_scale"})
@@ -99,7 +100,8 @@ class ChartPanel(Canvas):
         self.redraw()
 
     def _tag(self, index: int) -> str:
-        return TAGS[index % len(TAGS)] if len(self.panel.refs) > 1 else ""
+        refs = self.panel.refs
+        return tag_of(refs[index], index) if len(refs) > 1 else ""
 
     def _title(self) -> tuple[Run, ...]:
         runs: list[Run] = [
@@ -112,14 +114,18 @@ class ChartPanel(Canvas):
                 "title",
             )
         ]
-        for index, ref in enumerate(self.panel.refs):
-            at = self.model.value(ref)
-            readout = "" if at is None else " " + format_value(at[1])
+        readouts = [self.model.value(ref) for ref in self.panel.refs]
+        values = ["" if at is None else f" {format_value(at[1])}" for at in readouts]
+        labels = [ref.label for ref in self.panel.refs]
+        if sum(map(cell_width, labels + values)) + 4 * len(labels) > self.size.width:
+            # A value that is cut would be a wrong one; the tag at the curve says which it is.
+            labels[1:] = [""] * len(labels[1:])
+        for index, (label, value) in enumerate(zip(labels, values, strict=True)):
             tag = self._tag(index)
             runs += [
                 (f"{tag}:" if tag else "", f"series{index % 8}"),
-                (ref.label, f"series{index % 8}"),
-                (readout, "title"),
+                (label, f"series{index % 8}"),
+                (value if label else value.strip(), "title"),
                 ("  ", "title"),
             ]
         glyphs = ASCII if self.model.view.ascii else UNICODE
@@ -127,6 +133,13 @@ class ChartPanel(Canvas):
             (f"{glyphs.level} threshold {level.value:.4g}  ", level.style) for level in self.levels
         ]
         return tuple(run for run in runs if run[0])
+
+
+def tag_of(ref: CurveRef, index: int) -> str:
+    """Return the letter of a curve that shares a chart with others."""
+    role = (ref.role or "") if isinstance(ref, SeriesRef) else ""
+    part = role.rpartition("/")[2]
+    return {"train": "t", "val": "v"}.get(part, TAGS[index % len(TAGS)])
 
 
 def is_exact(ref: CurveRef) -> bool:
@@ -143,7 +156,11 @@ def curves_of(
         return [
             Curve(ref.label, f"series{style}", reduced.lo, reduced.hi, reduced.nonfinite, tag=tag)
         ]
-    smoothed = smooth(reduced.mean, smoothing)
+    # An average lies between the extremes; by a rounding error beyond them it would give a constant
+    # series a scale on which nothing but that error is seen.
+    low = np.fmin.reduce(reduced.lo, initial=np.nan)
+    high = np.fmax.reduce(reduced.hi, initial=np.nan)
+    smoothed = smooth(reduced.mean, smoothing).clip(low, high)
     return [
         Curve(ref.label, f"faded{style}", reduced.lo, reduced.hi, reduced.nonfinite, faded=True),
         Curve(ref.label, f"series{style}", smoothed, smoothed, tag=tag),

@@ -72,6 +72,8 @@ def urgency(finding: Finding) -> tuple[bool, int, int]:
 def _nothing(model: Model) -> str:
     if model.run is None:
         return "Nothing to judge yet."
+    if model.update.loading or model.update.judged < 1:
+        return "None so far; not all is judged yet."
     blind = len(model.session.not_judged())
     return "None so far." + (f" {blind} not judged: press 3." if blind else "")
 

@@ -201,6 +201,8 @@ class LogView(Canvas):
     def _empty(self) -> str:
         if len(self.model.session.store.log):
             return "No line matches. & changes the filter, e shows all lines."
+        if self.model.run is None:
+            return "No log yet; 1 says what is waited for."
         return (
             "No text log beside this run. A *.log, *.txt or *.out file in its folder is shown here."
         )

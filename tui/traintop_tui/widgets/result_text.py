@@ -22,7 +22,10 @@ class ResultText(ScrollText):
         rows: list[Row] = [((f"{item.title} on {item.checkpoint_name}", "title"),)]
         style = "severity.critical" if item.state == "failed" else "text"
         for line in item.lines():
-            rows += [((part, style),) for part in wrap(line, width)]
+            # Tracebacks and tables are read by their indentation.
+            indent = line[: len(line) - len(line.lstrip())][: width // 2]
+            parts = wrap(line.lstrip(), width - len(indent))
+            rows += [((indent + part, style),) for part in parts]
         if item.path is not None:
             rows += [((part, "label"),) for part in wrap(f"kept in {item.path}", width)]
         return rows

@@ -134,7 +134,9 @@ def worst_finding(model: Model) -> Row:
     """Return the worst finding that has not ended, else that there is none."""
     open_now = [finding for finding in model.findings() if finding.resolved_step is None]
     if not open_now:
-        return ((" no open finding ", "header"),) if model.run is not None else ()
+        judging = model.update.loading or model.update.judged < 1
+        said = " not judged yet " if judging else " no open finding "
+        return ((said, "header"),) if model.run is not None else ()
     worst = max(open_now, key=_severity)
     more = f" +{len(open_now) - 1}" if len(open_now) > 1 else ""
     return (

@@ -1,0 +1,101 @@
+"""Findings on the screen: their words, their chart, their threshold, the test that answers them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from app_driver import text_of
+from run_files import write_run
+from traintop.records import Evidence, Finding, NextTest
+from traintop_tui.finding_words import runnable, test_words
+from traintop_tui.panels import levels_of
+from traintop_tui.widgets.chart_panel import ChartPanel
+
+test_words.__test__ = False  # type: ignore[attr-defined] - a function that pytest would collect
+
+
+def finding(kind, *evidence, **fields):
+    return Finding(
+        id=kind, severity="warning", title="x", onset_step=1, detected_step=2,
+        evidence=tuple(Evidence(what=w, value=v, threshold=t) for w, v, t in evidence), **fields,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "evidence", "drawn"),
+    [
+        ("dead_units", ("share of units in body.1 that no sample activates", 0.8, 0.6), [0.6]),
+        ("divergence", ("smoothed loss", 2.3, 0.75), [0.75]),
+        ("divergence", ("share of the progress that is lost", 1.0, 0.22), []),
+        ("divergence", ("best smoothed loss", 0.3, None), []),
+        ("exploding_gradients", ("highest gradient norm", 90.0, 10.0), [10.0]),
+        ("exploding_gradients", ("median gradient norm over its lowest", 12.0, 10.0), []),
+        ("overfitting", ("relative rise of validation loss over its best", 0.5, 0.07), []),
+        ("nan_inf", ("records with loss/train not finite", 9.0, 0.0), []),
+        ("plateau", ("relative fall of the loss since step 1", 0.01, 0.02), []),
+    ],
+)
+def test_only_thresholds_in_the_unit_of_the_curve_are_drawn(kind, evidence, drawn):
+    assert [level.value for level in levels_of(finding(kind, evidence))] == drawn
+
+
+def test_a_test_is_named_with_its_checkpoint_and_enter_takes_the_first_that_can_run():
+    flow = NextTest(do="Gradient flow", analysis="gradient_flow", checkpoint="a/b/step-000400.pt")
+    lr = NextTest(do="LR range test", analysis="lr_find", checkpoint="a/b/step-000400.pt")
+    assert runnable(finding("divergence", next=(flow, lr))) is lr
+    assert runnable(finding("divergence", next=(NextTest(do="Look at the data"),))) is None
+    assert test_words(lr) == "LR range test (step-000400.pt)"
+
+
+@pytest.fixture
+def dead_folder(tmp_path):
+    """A run in which every ReLU dies at step 100, with a checkpoint at 50."""
+    folder = write_run(tmp_path / "dead", 300)
+    names = {"names": ["a.weight"], "act_names": ["a.relu"], "act_kinds": ["relu"]}
+    with (folder / "layers.jsonl").open("w") as file:
+        file.write(json.dumps(names) + "\n")
+        for step in range(0, 300, 10):
+            share = [None] if not step else [0.05 if step < 100 else 0.9]
+            record = {"step": step, "train_mode": True, "grad_norm": [0.5], "act_dead_frac": share}
+            file.write(json.dumps(record) + "\n")
+    (folder / "step-50.pt").write_bytes(b"x")
+    event = {"step": 50, "event": "checkpoint", "path": "step-50.pt"}
+    (folder / "events.jsonl").write_text(json.dumps(event) + "\n")
+    return folder
+
+
+async def test_a_finding_is_drawn_with_its_threshold_on_a_whole_scale(opened, dead_folder):
+    async with opened(dead_folder) as pilot:
+        app = pilot.app
+        [dead] = [each for each in app.model.findings() if each.id == "dead_units"]
+        app.model.finding = app.model.findings().index(dead)
+        await pilot.press("3")
+        await pilot.pause()
+        chart = app.screen.query_one("#evidence-chart", ChartPanel)
+        [level] = chart.levels
+        assert level.value == dead.evidence[0].threshold
+        rows = chart.build(*chart.size)
+        styles = {style for row in rows for _, style in row}
+        assert "level" in styles
+        assert chart._scale([]) == (0.0, 1.0, False)
+        # At step 0 nothing was measured, which is not the same as NaN.
+        assert "nonfinite" not in styles
+        assert "threshold" in chart.render_line(0).text
+
+
+async def test_the_rail_says_which_key_runs_the_test_and_names_no_folders(opened, dead_folder):
+    async with opened(dead_folder) as pilot:
+        text = " ".join(text_of(pilot.app).split())
+        assert "(step-50.pt)" in text
+        assert "3, Enter runs it" in text
+        assert "dead_neurons" not in text
+
+
+async def test_without_findings_the_list_has_the_whole_screen(opened, run_folder):
+    async with opened(run_folder) as pilot:
+        await pilot.press("3")
+        await pilot.pause()
+        assert not pilot.app.screen.query_one("#right").display
+        assert pilot.app.screen.query_one("#left").size.width == 160
