@@ -42,12 +42,16 @@ from tmux_screen import Screen, need_tmux
 from traintop_tui.actions import ACTIONS
 
 TRAINTOP = Path(sys.executable).with_name("traintop")
-CHECKS = ("bytes", "resize", "switch", "keys", "disconnect")
+CHECKS = ("bytes", "resize", "switch", "keys", "disconnect", "stall")
 PACE, STEPS = 30, 1_000_000
 SIZES = ((200, 50), (80, 24))
 RESIZES = ((120, 30), (80, 24), (150, 40), (200, 50))
 ESCAPE_DELAY = 0.15
 """Seconds after which a program takes Escape for a key and not for the start of a sequence."""
+STALL_PATIENCE = 180.0
+"""Seconds after which all buffers between app and client must be full."""
+STALLED = 15.0
+"""Seconds that the app then cannot write; it has a queue of its own."""
 QUIT_PATIENCE = 15.0
 """Seconds from q to the end of the connection."""
 TMUX_NAMES = {
@@ -303,6 +307,33 @@ def disconnect(far: Far) -> Figures:
     }
 
 
+def stall(far: Far) -> Figures:
+    """Let the client read nothing more until the far side cannot write, then kill it.
+
+    Raises:
+        RuntimeError: The app stays behind.
+    """
+    relay = far.ssh.relay
+    with far.connect() as screen:
+        screen.start()
+        screen.wait(reading.painted, 60)
+        app = far.app()
+        os.kill(screen.pid, signal.SIGSTOP)
+        stopped = time.monotonic()
+        before = -1
+        while relay.received != before and time.monotonic() - stopped < STALL_PATIENCE:
+            before = relay.received
+            time.sleep(5)
+        filled = time.monotonic() - stopped
+        time.sleep(STALLED)
+        os.kill(screen.pid, signal.SIGKILL)
+        ended = processes.wait_until_gone(app, 15)
+    if ended is None:
+        processes.end(app)
+        raise RuntimeError("15 s after a connection that had stalled was lost, the app is alive")
+    return {"filled_s": filled, "app_ended_s": ended}
+
+
 def main() -> int:
     """Make the chosen checks; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -310,7 +341,9 @@ def main() -> int:
     )
     option = parser.add_argument
     option("checks", nargs="*", metavar="CHECK", help="default: all")
-    option("--reps", type=int, default=3, help="repetitions, of all but keys (%(default)s)")
+    option(
+        "--reps", type=int, default=3, help="repetitions, of all but keys and stall (%(default)s)"
+    )
     option("--seconds", type=float, default=20, help="that bytes takes (%(default)s)")
     option("--tries", type=int, default=30, help="of switch (%(default)s)")
     arguments = parser.parse_args()
@@ -338,6 +371,7 @@ def main() -> int:
         for size in SIZES:
             repeat("keys", "{}x{}".format(*size), partial(press_all, far, size), 1)
         repeat("disconnect", "the client is killed", partial(disconnect, far), reps)
+        repeat("stall", "the client stops reading, then is killed", partial(stall, far), 1)
     print(figures.table(rows), file=sys.stderr)
     return int(any(row["failed"] for row in rows))
 

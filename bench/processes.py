@@ -44,15 +44,24 @@ def cpu_seconds(root: int) -> float:
     return total / TICKS
 
 
-def peak_mib(root: int) -> float:
-    """Sum over a tree of the most memory (VmHWM) that each process has had resident."""
+def peak_mib(*processes: int) -> float:
+    """Sum over processes of the most memory (VmHWM) that each has had resident."""
     total = 0
-    for pid in tree(root):
+    for pid in processes:
         with contextlib.suppress(OSError):
             for line in (PROC / str(pid) / "status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
                     total += int(line.split()[1])
     return total / 1024
+
+
+def unclaimed_exit_code(pid: int) -> int | None:
+    """The exit code of a process that has ended and whose parent has not asked for it."""
+    try:
+        fields = _fields(pid)
+    except OSError:
+        return None
+    return os.waitstatus_to_exitcode(int(fields[-1])) if fields[0] == "Z" else None
 
 
 def busy_seconds(core: int | None = None) -> float:

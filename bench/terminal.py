@@ -162,7 +162,7 @@ def startup(bench: Bench, program: Program) -> Figures:
             "judged_s": judged,
             "cpu_full_s": full_cpu,
             "cpu_judged_s": judged_cpu,
-            "peak_mib": processes.peak_mib(screen.pid),
+            "peak_mib": processes.peak_mib(*processes.tree(screen.pid)),
             "others_pct": others,
         }
 
@@ -175,7 +175,7 @@ def watch(bench: Bench, screen: Screen) -> Figures:
         time.sleep(bench.seconds)
         used = usage.figures()
         rate = (sent() - before) / (time.monotonic() - usage.began)
-    return {**used, "bytes_s": rate, "peak_mib": processes.peak_mib(screen.pid)}
+    return {**used, "bytes_s": rate, "peak_mib": processes.peak_mib(*processes.tree(screen.pid))}
 
 
 def idle(bench: Bench, program: Program) -> Figures:

@@ -157,18 +157,15 @@ class Screen:
         self.tmux(f"resize-window -t bench -x {width} -y {height}")
 
     def exit_code(self) -> int | None:
-        """The program's exit code, None while it runs; 128 and more: a signal ended it."""
-        said = self.tmux(
-            "display-message -p -t bench '#{pane_dead} #{pane_dead_status} #{pane_dead_signal}'"
-        )
-        dead, _, rest = said.strip().partition(" ")
-        if dead != "1":
-            return None
-        status, _, number = rest.partition(" ")
+        """The program's exit code, None while it runs; negative: the signal that ended it."""
+        format_ = "#{pane_dead} #{pane_dead_status} #{pane_dead_signal}"
+        dead, status, number = self.tmux(f"display-message -p -t bench '{format_}'")[:-1].split(" ")
         if status:
             return int(status)
-        # The terminal may be closed a moment before tmux hears how the program ended.
-        return 128 + int(number) if number else None
+        if number:
+            return -int(number)
+        # tmux may hear late, or never, how a program ended whose terminal it knows to be closed.
+        return processes.unclaimed_exit_code(self.pid) if dead == "1" else None
 
     def wait(
         self, holds: Callable[[str], object], timeout: float = 60.0, poll: float = 0.01

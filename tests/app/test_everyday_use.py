@@ -140,7 +140,9 @@ def test_gaps_between_records_are_carried_on_and_real_gaps_are_not():
     far = np.array([0.0, 10.0, 20.0, 30.0, 130.0])
     values = np.full((1, 14), nan)
     values[0, [0, 1, 2, 3, 13]] = [1, 2, 3, 4, 5]
-    np.testing.assert_array_equal(carried_on(values, far, edges)[0], [1, 2, 3, 4, 4, *[nan] * 8, 5])
+    np.testing.assert_array_equal(
+        carried_on(values, far, edges)[0], [1, 2, 3, 4, 4, 4, *[nan] * 7, 5]
+    )
 
 
 async def test_series_are_ticked_without_colour_and_none_gives_the_usual_charts(opened, run_folder):

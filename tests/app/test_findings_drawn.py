@@ -9,6 +9,7 @@ import pytest
 from app_driver import text_of
 from run_files import write_run
 from traintop.records import Evidence, Finding, NextTest
+from traintop_tui.charts.scale import Limits
 from traintop_tui.finding_words import runnable, test_words
 from traintop_tui.panels import levels_of
 from traintop_tui.widgets.chart_panel import ChartPanel
@@ -79,7 +80,7 @@ async def test_a_finding_is_drawn_with_its_threshold_on_a_whole_scale(opened, de
         rows = chart.build(*chart.size)
         styles = {style for row in rows for _, style in row}
         assert "level" in styles
-        assert chart._scale([]) == (0.0, 1.0, False)
+        assert chart._scale([]) == Limits(0.0, 1.0)
         # At step 0 nothing was measured, which is not the same as NaN.
         assert "nonfinite" not in styles
         assert "threshold" in chart.render_line(0).text

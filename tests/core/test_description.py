@@ -38,7 +38,7 @@ def test_the_json_has_the_keys_of_the_contract(described):
     assert found["schema"] == "traintop.describe/1"
     assert (found["state"], found["runs"]) == ("finished", 1)
     for source in found["sources"]:
-        further = ("skipped_total", "error")
+        further = ("skipped_total", "error", "ignored")
         assert [key for key in source if key not in further] == [
             "path",
             "format",

@@ -271,7 +271,7 @@ ACTIONS: tuple[Action, ...] = (
         "go_to_finding",
         "g",
         "Go there",
-        "Put the cursor where the finding began, on the overview",
+        "Put the cursor where the finding began, on the overview or on its layer",
         "findings",
         footer=True,
     ),

@@ -1,11 +1,20 @@
-"""What the screens say of a finding beyond what the report says: the keys that answer it."""
+"""What the screens say of findings beyond the report: which comes first, which test answers it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from traintop.analyses import ANALYSES
-from traintop.records import Finding, NextTest
+from traintop.records import SEVERITIES, Finding, NextTest
+
+
+def urgency(finding: Finding) -> tuple[bool, int, int]:
+    """Sort open before ended, severe before mild, new before old."""
+    return (
+        finding.resolved_step is not None,
+        -SEVERITIES.index(finding.severity),
+        -finding.detected_step,
+    )
 
 
 def runnable(finding: Finding) -> NextTest | None:

@@ -85,6 +85,15 @@ class LayerChoice:
             return empty, empty
         return matrix[row], matrix[row // 2]
 
+    def select(self, layers: LayerTable, stat: str, layer: str, step: float) -> bool:
+        """Select a layer by its name, with a statistic; return whether there is such a one."""
+        names = layers.layer_names(stat)
+        if stat not in layers.stats or layer not in names:
+            return False
+        self.stat = stat
+        self.index = self.order(layers, step).index(names.index(layer))
+        return True
+
     def selected(self, layers: LayerTable, step: float) -> str | None:
         """Return the name of the selected layer."""
         order = self.order(layers, step)

@@ -17,6 +17,7 @@ from traintop.settings import Settings
 from traintop.store import Axis, AxisMap, Reduced, Run, Series, Table
 from traintop_tui.charts.frame import Mark, MarkKind
 from traintop_tui.charts.xaxis import XKind
+from traintop_tui.finding_words import urgency
 from traintop_tui.gpu_history import GpuHistory
 from traintop_tui.job_list import JobItem, JobList
 from traintop_tui.layer_order import LayerChoice, is_share
@@ -27,6 +28,7 @@ from traintop_tui.panels import (
     LayerRef,
     Panel,
     panels_by_role,
+    same_unit,
 )
 from traintop_tui.view import AXES, Extent, View
 
@@ -58,8 +60,8 @@ class Model:
         self.update = Update()
         self.chosen: list[str] | None = None
         """Labels of the series to draw, a chart each; None: by role."""
-        self.finding = 0
-        """Index of the selected finding."""
+        self.chosen_finding: int | None = None
+        """Index of the finding that was chosen; None: the most urgent is selected."""
         self.layers = LayerChoice()
         self.job = 0
         """Index of the selected analysis, the newest first."""
@@ -93,7 +95,7 @@ class Model:
         self.gpu_history = GpuHistory()
         self.view.window = self.view.cursor = None
         self.view.following = True
-        self.finding = 0
+        self.chosen_finding = None
 
     @property
     def extent(self) -> Extent:
@@ -264,10 +266,22 @@ class Model:
         """Return the findings of the run, in the order in which they opened."""
         return list(self.session.findings(self._run))
 
+    @property
+    def finding(self) -> int:
+        """Index of the selected finding; 0 without any."""
+        findings = self.findings()
+        if self.chosen_finding is None:
+            return min(range(len(findings)), key=lambda at: urgency(findings[at]), default=0)
+        return max(min(self.chosen_finding, len(findings) - 1), 0)
+
+    @finding.setter
+    def finding(self, index: int) -> None:
+        self.chosen_finding = index
+
     def selected_finding(self) -> Finding | None:
         """Return the finding that is selected."""
         findings = self.findings()
-        return findings[min(self.finding, len(findings) - 1)] if findings else None
+        return findings[self.finding] if findings else None
 
     def marks(self, edges: Floats) -> list[Mark]:
         """Return what stands on the x axis of every chart."""
@@ -302,14 +316,25 @@ class Model:
         run = self.run
         refs: list[CurveRef] = []
         if run is not None:
-            for name in finding.series:
-                refs += [
-                    ref for ref in self.session.catalogue.refs(run) if name in (ref.role, ref.label)
+            refs += same_unit(
+                [
+                    ref
+                    for name in finding.series
+                    for ref in self.session.catalogue.refs(run)
+                    if name in (ref.role, ref.label)
                 ]
+            )
             stat = FINDING_STATISTICS.get(finding.id)
             if stat is not None and run.layers is not None:
                 refs = [*(LayerRef(stat, layer) for layer in finding.layers[:6]), *refs[:1]]
         return Panel(finding.title, refs or (self.panels() or [Panel("")])[0].refs)
+
+    def select_layer_of(self, finding: Finding) -> bool:
+        """Select the first layer of a finding and the statistic that shows it, if it has them."""
+        stat, run = FINDING_STATISTICS.get(finding.id), self.run
+        if stat is None or run is None or run.layers is None or not finding.layers:
+            return False
+        return self.layers.select(run.layers, stat, finding.layers[0], self.step)
 
     def window_of(self, finding: Finding) -> Extent:
         """Return the steps around a finding: as much before it as it lasted, and more."""

@@ -54,6 +54,13 @@ FINDING_STATISTICS = {
 }
 """By finding id: the statistic that shows it layer by layer."""
 
+
+def same_unit(refs: Sequence[SeriesRef]) -> list[SeriesRef]:
+    """Return those of some series that one axis can carry: of the kind of the first."""
+    kinds = [(ref.role or ref.label).partition("/")[0] for ref in refs]
+    return [ref for ref, kind in zip(refs, kinds, strict=True) if kind == kinds[0]]
+
+
 LEVELS = {
     "divergence": ("smoothed loss",),
     "exploding_gradients": ("highest gradient norm", "norm of the first gradients"),

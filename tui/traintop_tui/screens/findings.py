@@ -17,6 +17,7 @@ from traintop_tui.widgets.blind_spots import BlindSpots
 from traintop_tui.widgets.chart_panel import ChartPanel
 from traintop_tui.widgets.finding_detail import FindingDetail
 from traintop_tui.widgets.finding_list import FindingList
+from traintop_tui.widgets.scroll_text import ScrollText
 
 
 class FindingsScreen(RunScreen):
@@ -59,10 +60,14 @@ class FindingsScreen(RunScreen):
         self._select(-1)
 
     def action_detail_down(self) -> None:
-        self.query_one(FindingDetail).scroll_by(1)
+        self._scroll(1)
 
     def action_detail_up(self) -> None:
-        self.query_one(FindingDetail).scroll_by(-1)
+        self._scroll(-1)
+
+    def _scroll(self, pages: int) -> None:
+        for text in self.query(ScrollText):
+            text.scroll_by(pages)
 
     def action_acknowledge(self) -> None:
         finding = self.model.selected_finding()
@@ -72,9 +77,10 @@ class FindingsScreen(RunScreen):
 
     def action_go_to_finding(self) -> None:
         finding = self.model.selected_finding()
-        if finding is not None:
-            self.model.view.put_cursor(self.model.extent, finding.onset_step)
-            self.app.switch_mode("overview")
+        if finding is None:
+            return
+        self.model.view.put_cursor(self.model.extent, finding.onset_step)
+        self.app.switch_mode("layers" if self.model.select_layer_of(finding) else "overview")
 
     def action_start_test(self) -> None:
         finding = self.model.selected_finding()

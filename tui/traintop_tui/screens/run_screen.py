@@ -164,9 +164,8 @@ class RunScreen(Screen[None]):
             self.notify("There is no finding in this run.")
             return
         cursor = self.model.view.cursor
-        self.model.finding = (self.model.finding + (by if cursor is not None else 0)) % len(
-            findings
-        )
+        step = by if cursor is not None else 0
+        self.model.finding = (self.model.finding + step) % len(findings)
         finding = findings[self.model.finding]
         self.model.view.put_cursor(self.model.extent, finding.onset_step)
         self.notify(

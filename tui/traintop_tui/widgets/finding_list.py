@@ -25,7 +25,7 @@ class FindingList(Canvas):
             text = "Nothing to judge yet." if model.run is None else "None so far."
             rows += [((line, "label"),) for line in wrap(text, width)]
             return pad_rows(rows, width, height)
-        selected = min(model.finding, len(findings) - 1)
+        selected = model.finding
         digits = max(len(str(finding.onset_step)) for finding in findings)
         top = self._top(selected, len(findings), height)
         for index, finding in enumerate(findings[top : top + max(height - 1, 0)], top):
@@ -47,7 +47,7 @@ class FindingList(Canvas):
         """Select the finding under the mouse."""
         model = self.model
         findings: list[Finding] = model.findings()
-        top = self._top(min(model.finding, len(findings) - 1), len(findings), self.size.height)
+        top = self._top(model.finding, len(findings), self.size.height)
         index = top + event.y - 1
         if event.y and index < len(findings):
             model.finding = index

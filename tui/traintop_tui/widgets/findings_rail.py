@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from textual import events
 
-from traintop.records import SEVERITIES, Finding
+from traintop.records import Finding
 from traintop.report import evidence_lines
 from traintop_tui.charts.cells import Row, Rows, fit
-from traintop_tui.finding_words import runnable, test_words
+from traintop_tui.finding_words import runnable, test_words, urgency
 from traintop_tui.model import Model
 from traintop_tui.widgets.canvas import Canvas, pad_rows
 from traintop_tui.widgets.run_header import sign
@@ -58,15 +58,6 @@ def counts(findings: Sequence[Finding]) -> str:
         return "Findings"
     open_now = sum(finding.resolved_step is None for finding in findings)
     return f"Findings  {open_now} open, {len(findings) - open_now} over"
-
-
-def urgency(finding: Finding) -> tuple[bool, int, int]:
-    """Sort open before ended, severe before mild, new before old."""
-    return (
-        finding.resolved_step is not None,
-        -SEVERITIES.index(finding.severity),
-        -finding.detected_step,
-    )
 
 
 def _nothing(model: Model) -> str:

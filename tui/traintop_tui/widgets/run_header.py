@@ -28,6 +28,8 @@ ASCII_STATE_SIGNS = {
     "unknown": "?",
 }
 STATE_STYLES = {"stalled": "severity.warning", "crashed": "severity.critical"}
+LEAST_FINDING = 4
+"""Cells: the sign of its severity."""
 LEAST_NAME = 8
 """Cells of the name of a run below which it says nothing."""
 RATE_RECORDS = 100
@@ -59,74 +61,67 @@ def arrange(model: Model, width: int) -> tuple[Row, Row]:
     signs = ASCII_STATE_SIGNS if model.view.ascii else STATE_SIGNS
     status = f" {signs[state]} {state} "
     words = facts(model)
-    room = width - cell_width(status) - sum(map(_needed, _taken(words, ("step",))))
+    needed = {key: cell_width(word) + 2 for key, word in words.items()}
+    room = width - cell_width(status) - needed.get("step", 0)
     kept = {"step"}
     finding = worst_finding(model)
     # A long title is cut rather than left out, but leaves half of the line to the run.
-    finding = fit_runs(finding, min(row_width(finding), max(width // 2, room // 2)))
-    finding = finding if room >= row_width(finding) > 0 else ()
+    most = max(min(room, width // 2), 0)
+    finding = fit_runs(finding, min(row_width(finding), most)) if most >= LEAST_FINDING else ()
     room -= row_width(finding)
     name = model.session.name
     name_room = min(cell_width(name), max(width // 5, LEAST_NAME))
+    needed["name"] = name_room + 2
     for key in ("loading", "name", "ETA", "run", "epoch", "rate"):
-        needed = name_room + 2 if key == "name" else sum(map(_needed, _taken(words, (key,))))
-        if needed and needed <= room:
+        if needed.get(key, width) <= room:
             kept.add(key)
-            room -= needed
+            room -= needed[key]
     left: list[Run] = []
     if "name" in kept:
         size = min(cell_width(name), name_room + room)
         left.append((f" {fit_middle(name, size)} ", "header.name"))
     left.append((status, STATE_STYLES.get(state, "header")))
-    left += [(f" {word} ", "header") for key, word in words if key in kept]
+    left += [(f" {word} ", "header") for key, word in words.items() if key in kept]
     return tuple(left), finding
 
 
-def _taken(words: list[tuple[str, str]], keys: tuple[str, ...]) -> list[str]:
-    return [word for key, word in words if key in keys]
-
-
-def _needed(word: str) -> int:
-    return cell_width(word) + 2
-
-
-def facts(model: Model) -> list[tuple[str, str]]:
-    """Return what can be said of the run, in order: each with the word that it is known by."""
-    run, found = model.run, list[tuple[str, str]]()
+def facts(model: Model) -> dict[str, str]:
+    """Return what can be said of the run, in the order in which it is written."""
+    run, found = model.run, dict[str, str]()
     count = len(model.session.store.runs)
     if count > 1 and run is not None:
-        found.append(("run", f"run {run.index + 1}/{count}"))
+        found["run"] = f"run {run.index + 1}/{count}"
     if run is not None and run.last_step is not None:
         planned = model.session.store.info.planned_steps
-        found.append(("step", f"step {run.last_step}" + (f"/{planned}" if planned else "")))
+        found["step"] = f"step {run.last_step}" + (f"/{planned}" if planned else "")
         main = run.main
         if main is not None and len(main) and np.isfinite(main.epoch[-1]):
-            found.append(("epoch", f"epoch {format_value(round(float(main.epoch[-1]), 2))}"))
-        found += _pace(model, run)
+            found["epoch"] = f"epoch {format_value(round(float(main.epoch[-1]), 2))}"
+        found |= _pace(model, run)
     if model.update.loading:
         share = model.update.bytes_read / max(model.update.bytes_total, 1)
-        found.append(("loading", f"loading {int(100 * share)}%"))
+        found["loading"] = f"loading {int(100 * share)}%"
     elif model.update.judged < 1:
-        found.append(("loading", f"judging {int(100 * model.update.judged)}%"))
+        found["loading"] = f"judging {int(100 * model.update.judged)}%"
     return found
 
 
-def _pace(model: Model, run: TrainingRun) -> list[tuple[str, str]]:
+def _pace(model: Model, run: TrainingRun) -> dict[str, str]:
     """Return steps a second and the time to the planned end, where the records carry times."""
     main = run.main
     if main is None or len(main) < 2:
-        return []
+        return {}
     times, steps = main.time[-RATE_RECORDS:], main.step[-RATE_RECORDS:]
     elapsed = float(times[-1] - times[0])
     if not elapsed > 0:
-        return []
+        return {}
     rate = float(steps[-1] - steps[0]) / elapsed
-    words = [("rate", f"{format_value(float(f'{rate:.3g}'))} steps/s")]
+    words = {"rate": f"{format_value(float(f'{rate:.3g}'))} steps/s"}
     planned = model.session.store.info.planned_steps
     if planned and rate > 0 and model.update.state == "running":
         left = (planned - 1 - float(steps[-1])) / rate
         if left > 0:
-            words.append(("ETA", f"ETA {format_duration(left)}"))
+            words["ETA"] = f"ETA {format_duration(left)}"
     return words
 
 
