@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import re
@@ -19,6 +20,8 @@ from typing import Self
 
 LOOPBACK = "127.0.0.1"
 ALIAS = "traintop-bench"
+RECEIVE_BUFFER = 1 << 16
+"""Bytes that wait at the relay: few, so that a stopped connection is soon felt by the far side."""
 SERVER = """\
 ListenAddress {address}
 Port {port}
@@ -56,15 +59,29 @@ def free_port() -> int:
 
 
 class Relay:
-    """Passes connections on to a port and counts what comes back."""
+    """Passes connections on to a port and counts what comes back; it can be stopped and cut."""
 
     def __init__(self, target: int) -> None:
         self._target = target
         self._listener = socket.create_server((LOOPBACK, 0))
+        self._flows = threading.Event()
+        self._flows.set()
+        self._ends: list[socket.socket] = []
         self.port = int(self._listener.getsockname()[1])
         self.received = 0
         """Bytes that the far side has sent, without the headers of TCP and IP."""
         threading.Thread(target=self._accept, daemon=True).start()
+
+    def stop(self) -> None:
+        """Take nothing more from the far side; keys still get there."""
+        self._flows.clear()
+
+    def cut(self) -> None:
+        """Break all connections, and let later ones flow."""
+        for end in self._ends:
+            _shut(end)
+        self._ends.clear()
+        self._flows.set()
 
     def close(self) -> None:
         """Take no further connection."""
@@ -74,27 +91,36 @@ class Relay:
         while True:
             try:
                 near, _ = self._listener.accept()
-                far = socket.create_connection((LOOPBACK, self._target))
+                far = socket.socket()
+                far.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+                far.connect((LOOPBACK, self._target))
             except OSError:
                 return
             for end in (near, far):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self._pass_on, args=(near, far, False), daemon=True).start()
-            threading.Thread(target=self._pass_on, args=(far, near, True), daemon=True).start()
+                self._ends.append(end)
+            threading.Thread(target=self._send, args=(near, far), daemon=True).start()
+            threading.Thread(target=self._receive, args=(far, near), daemon=True).start()
 
-    def _pass_on(self, source: socket.socket, sink: socket.socket, counted: bool) -> None:
-        try:
-            while data := source.recv(1 << 16):
-                if counted:
-                    self.received += len(data)
-                sink.sendall(data)
-        except OSError:
-            pass
-        for end in (source, sink):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue
+    def _send(self, near: socket.socket, far: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := near.recv(1 << 16):
+                far.sendall(data)
+        _shut(near)
+        _shut(far)
+
+    def _receive(self, far: socket.socket, near: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while self._flows.wait() and (data := far.recv(1 << 16)):
+                self.received += len(data)
+                near.sendall(data)
+        _shut(near)
+        _shut(far)
+
+
+def _shut(end: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        end.shutdown(socket.SHUT_RDWR)
 
 
 class LoopbackSsh:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
 from app_driver import text_of
 from run_files import write_run
-from traintop.records import Evidence, Finding, NextTest
+from traintop.records import Event, Evidence, Finding, NextTest
 from traintop_tui.charts.scale import Limits
 from traintop_tui.finding_words import runnable, test_words
+from traintop_tui.marks import marks_on_axis
 from traintop_tui.panels import levels_of
 from traintop_tui.widgets.chart_panel import ChartPanel
 
 test_words.__test__ = False  # type: ignore[attr-defined] - a function that pytest would collect
 
 
-def finding(kind, *evidence, **fields):
+def finding(kind, *evidence, severity="warning", **fields):
     return Finding(
-        id=kind, severity="warning", title="x", onset_step=1, detected_step=2,
+        id=kind, severity=severity, title="x", onset_step=1, detected_step=2,
         evidence=tuple(Evidence(what=w, value=v, threshold=t) for w, v, t in evidence), **fields,
     )  # fmt: skip
 
@@ -100,3 +102,47 @@ async def test_without_findings_the_list_has_the_whole_screen(opened, run_folder
         await pilot.pause()
         assert not pilot.app.screen.query_one("#right").display
         assert pilot.app.screen.query_one("#left").size.width == 160
+
+
+async def test_the_most_urgent_finding_is_selected_until_another_is_chosen(opened, dead_folder):
+    async with opened(dead_folder) as pilot:
+        model = pilot.app.model
+        over = finding("loss_spike", severity="critical", resolved_step=9)
+        mild = finding("plateau")
+        worst = finding("divergence", severity="critical")
+        model.findings = lambda: [over, mild, worst]
+        assert model.selected_finding() is worst
+        model.finding = 1
+        assert model.selected_finding() is mild
+        model.finding = 7
+        assert model.selected_finding() is worst
+
+
+async def test_going_to_a_finding_about_layers_goes_to_the_layer(opened, dead_folder):
+    async with opened(dead_folder) as pilot:
+        app = pilot.app
+        [dead] = [each for each in app.model.findings() if each.id == "dead_units"]
+        app.model.finding = app.model.findings().index(dead)
+        await pilot.press("3", "g")
+        await pilot.pause()
+        assert app.current_mode == "layers"
+        assert app.model.view.cursor == dead.onset_step
+        assert "a.relu dead share" in text_of(app)
+
+
+async def test_the_chart_of_a_finding_has_one_unit(opened, nan_folder):
+    async with opened(nan_folder) as pilot:
+        model = pilot.app.model
+        mixed = finding("nan_inf", series=("loss/train", "grad_norm", "loss/val"))
+        assert [ref.label for ref in model.panel_of(mixed).refs] == ["loss", "val/loss"]
+
+
+def test_too_many_checkpoints_are_thinned_to_those_that_a_test_would_take():
+    edges = np.linspace(0, 100, 101)
+    events = [Event(step=step, event="checkpoint") for step in range(0, 100, 2)]
+    marks = marks_on_axis(events[::10], [], [], lambda: [40.0], edges)
+    assert [mark.column for mark in marks] == [0, 20, 40, 60, 80]
+    marks = marks_on_axis(events, [60.0], [finding("plateau")], lambda: [40.0, 900.0], edges)
+    assert [(mark.column, mark.kind) for mark in marks] == [
+        (40, "checkpoint"), (60, "analysis"), (1, "finding"),
+    ]  # fmt: skip

@@ -15,12 +15,13 @@ from traintop.records import Checkpoint, Finding, Floats, Update
 from traintop.session import Session
 from traintop.settings import Settings
 from traintop.store import Axis, AxisMap, Reduced, Run, Series, Table
-from traintop_tui.charts.frame import Mark, MarkKind
+from traintop_tui.charts.frame import Mark
 from traintop_tui.charts.xaxis import XKind
 from traintop_tui.finding_words import urgency
 from traintop_tui.gpu_history import GpuHistory
 from traintop_tui.job_list import JobItem, JobList
 from traintop_tui.layer_order import LayerChoice, is_share
+from traintop_tui.marks import column_of, marks_on_axis
 from traintop_tui.panels import (
     FINDING_STATISTICS,
     CurveRef,
@@ -32,14 +33,10 @@ from traintop_tui.panels import (
 )
 from traintop_tui.view import AXES, Extent, View
 
-MARKED_EVENTS: dict[str, MarkKind] = {"checkpoint": "checkpoint", "analysis": "analysis"}
-
 NO_TARGET = (
     "it is not known how to build the model: start traintop with --target FILE.py:FUNCTION, "
     "or record it with Recorder(..., target=...)"
 )
-CHECKPOINT_COLUMNS = 12
-"""Pixel columns that a checkpoint's mark should have to itself."""
 
 
 class Model:
@@ -184,8 +181,7 @@ class Model:
 
     def column(self, step: float, edges: Floats) -> int | None:
         """Return the pixel column of a step; None outside the window."""
-        column = int(np.searchsorted(edges, step, side="right")) - 1
-        return column if 0 <= column < len(edges) - 1 else None
+        return column_of(step, edges)
 
     # --- series ------------------------------------------------------------------------------
 
@@ -286,30 +282,20 @@ class Model:
     def marks(self, edges: Floats) -> list[Mark]:
         """Return what stands on the x axis of every chart."""
         run = self.run
-        marks = [
-            Mark(column, MARKED_EVENTS[event.event])
-            for event in (run.events if run is not None else ())
-            if event.event in MARKED_EVENTS and event.step is not None
-            for column in (self.column(event.step, edges),)
-            if column is not None
-        ]
-        checkpoints = sum(mark.kind == "checkpoint" for mark in marks)
-        if checkpoints > len(edges) / CHECKPOINT_COLUMNS:
-            # Too many to be told apart: only those that a test would take.
-            marks = [mark for mark in marks if mark.kind != "checkpoint"]
-            steps = [self.view.cursor, *(finding.onset_step - 1 for finding in self.findings())]
-            taken = {found.step for found in map(self.checkpoint_for, steps) if found is not None}
-            columns = {self.column(step, edges) for step in taken if step is not None}
-            marks += [Mark(column, "checkpoint") for column in columns if column is not None]
-        for item in self.jobs.pinned():
-            column = self.column(item.step or 0, edges)
-            if column is not None:
-                marks.append(Mark(column, "analysis"))
-        for finding in self.findings():
-            column = self.column(finding.onset_step, edges)
-            if column is not None:
-                marks.append(Mark(column, "finding", finding.severity))
-        return marks
+        analysed = [float(item.step) for item in self.jobs.pinned() if item.step is not None]
+        return marks_on_axis(
+            run.events if run is not None else (),
+            analysed,
+            self.findings(),
+            self._checkpoints_to_test,
+            edges,
+        )
+
+    def _checkpoints_to_test(self) -> set[float]:
+        """Return the steps of the checkpoints that a test would take now."""
+        steps = [self.view.cursor, *(finding.onset_step - 1 for finding in self.findings())]
+        found = map(self.checkpoint_for, steps)
+        return {float(one.step) for one in found if one is not None and one.step is not None}
 
     def panel_of(self, finding: Finding) -> Panel:
         """Return the chart that shows what a finding speaks of."""

@@ -65,8 +65,8 @@ class OverviewScreen(RunScreen):
         if self._grid.enlarged is not None:
             self._enlarge(None)
             return
-        panels = list(self.query(ChartPanel))
-        self._enlarge(panels.index(self.focused) if self.focused in panels else 0)
+        panels = enumerate(self.query(ChartPanel))
+        self._enlarge(next((at for at, panel in panels if panel is self.focused), 0))
 
     def _enlarge(self, panel: int | None) -> None:
         """Show one panel alone, or (None) all again."""

@@ -1,0 +1,65 @@
+"""What stands on the x axis of every chart: checkpoints, analyses, findings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+
+from traintop.records import Event, Finding, Floats
+from traintop_tui.charts.frame import Mark, MarkKind
+
+MARKED_EVENTS: dict[str, MarkKind] = {"checkpoint": "checkpoint", "analysis": "analysis"}
+CHECKPOINT_COLUMNS = 12
+"""Pixel columns that a checkpoint's mark should have to itself."""
+
+
+def column_of(step: float, edges: Floats) -> int | None:
+    """Return the pixel column of a step; None outside the window.
+
+    Args:
+        step: The step.
+        edges: Shape (columns + 1,), the steps between columns, rising.
+    """
+    column = int(np.searchsorted(edges, step, side="right")) - 1
+    return column if 0 <= column < len(edges) - 1 else None
+
+
+def marks_on_axis(
+    events: Iterable[Event],
+    analysed: Iterable[float],
+    findings: Sequence[Finding],
+    checkpoints_to_test: Callable[[], Iterable[float]],
+    edges: Floats,
+) -> list[Mark]:
+    """Return the marks in a window of steps.
+
+    Args:
+        events: Of the run.
+        analysed: Steps of the checkpoints that have a result.
+        findings: Of the run.
+        checkpoints_to_test: Returns the steps of the checkpoints that a test would take; only
+            these are marked where all of them would be too many to be told apart.
+        edges: Shape (columns + 1,), the steps between pixel columns.
+    """
+    marks = [
+        Mark(column, kind)
+        for event in events
+        if (kind := MARKED_EVENTS.get(event.event)) is not None and event.step is not None
+        if (column := column_of(event.step, edges)) is not None
+    ]
+    count = sum(mark.kind == "checkpoint" for mark in marks)
+    if count > len(edges) / CHECKPOINT_COLUMNS:
+        marks = [mark for mark in marks if mark.kind != "checkpoint"]
+        marks += _at(checkpoints_to_test(), "checkpoint", edges)
+    marks += _at(analysed, "analysis", edges)
+    for finding in findings:
+        column = column_of(finding.onset_step, edges)
+        if column is not None:
+            marks.append(Mark(column, "finding", finding.severity))
+    return marks
+
+
+def _at(steps: Iterable[float], kind: MarkKind, edges: Floats) -> list[Mark]:
+    columns = (column_of(step, edges) for step in steps)
+    return [Mark(column, kind) for column in columns if column is not None]
