@@ -65,8 +65,11 @@ def machine() -> dict[str, Any]:
             model = line.partition(":")[2].strip()
             break
     tmux = subprocess.run(["tmux", "-V"], capture_output=True, text=True, check=True).stdout
+    describe = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    commit = subprocess.run(describe, capture_output=True, text=True, check=False).stdout
     return {
         "measure": "machine",
+        "commit": commit.strip() or None,
         "cpu": model,
         "cores": os.cpu_count(),
         "load": round(os.getloadavg()[0], 2),

@@ -58,7 +58,7 @@ class Terminal:
     def pids(self, name: str) -> list[int]:
         """Return the processes below the terminal whose command line holds a text."""
         root = int(self._tmux("display-message", "-p", "-t", "t", "#{pane_pid}"))
-        return [pid for pid in descendants(root) if name in command_line(pid)]
+        return [pid for pid, line in descendants(root) if name in line]
 
     def close(self) -> None:
         """Close the terminal, as when a connection is lost."""
@@ -71,20 +71,20 @@ class Terminal:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
-def descendants(root: int) -> Iterator[int]:
-    """Yield the children of a process, and theirs."""
+def descendants(root: int) -> Iterator[tuple[int, str]]:
+    """Yield the children of a process, and theirs, with their command lines."""
     listed = subprocess.run(
-        ["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+        ["ps", "-e", "-ww", "-o", "pid=,ppid=,args="], capture_output=True, text=True, check=True
     ).stdout
-    children: dict[int, list[int]] = {}
+    children: dict[int, list[tuple[int, str]]] = {}
     for line in listed.splitlines():
-        pid, parent = map(int, line.split())
-        children.setdefault(parent, []).append(pid)
+        pid, parent, command = line.split(None, 2)
+        children.setdefault(int(parent), []).append((int(pid), command))
     pending = [root]
     while pending:
-        found = children.get(pending.pop(), [])
-        yield from found
-        pending += found
+        for pid, command in children.get(pending.pop(), []):
+            yield pid, command
+            pending.append(pid)
 
 
 def command_line(pid: int) -> str:

@@ -68,7 +68,7 @@ def _join(
     steps: dict[Path, int | None] = {file.path.absolute(): file.step for file in found}
     for event in list(run.events) if run is not None else []:
         named = event.fields.get("path")
-        if event.event == "checkpoint" and isinstance(named, str):
+        if event.event == "checkpoint" and isinstance(named, str) and named:
             path = _existing(named, folder)
             if path is not None:
                 steps[path] = event.step if event.step is not None else steps.get(path)

@@ -13,8 +13,8 @@ from traintop.records import Event, Evidence, Finding, NextTest
 from traintop_tui.charts.scale import Limits
 from traintop_tui.finding_words import runnable, test_words
 from traintop_tui.marks import marks_on_axis
-from traintop_tui.panels import levels_of
-from traintop_tui.widgets.chart_panel import ChartPanel
+from traintop_tui.panels import LayerRef, levels_of
+from traintop_tui.widgets.chart_panel import ChartPanel, labels_for
 
 test_words.__test__ = False  # type: ignore[attr-defined] - a function that pytest would collect
 
@@ -146,3 +146,16 @@ def test_too_many_checkpoints_are_thinned_to_those_that_a_test_would_take():
     assert [(mark.column, mark.kind) for mark in marks] == [
         (40, "checkpoint"), (60, "analysis"), (1, "finding"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("room", "labels"),
+    [
+        (60, ["relu1 dead share", "relu2 dead share"]),
+        (30, ["relu1 dead share", "relu2"]),
+        (20, ["relu1 dead share", ""]),
+    ],
+)
+def test_titles_are_shortened_before_a_value_is_cut(room, labels):
+    refs = [LayerRef("act_dead_frac", layer) for layer in ("relu1", "relu2")]
+    assert labels_for(refs, room) == labels

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Generator
 from pathlib import Path
 
+from traintop.demo.faults import FAULTS
 from traintop.errors import TraintopError
 
 GRACE = 5.0
@@ -18,7 +19,8 @@ GRACE = 5.0
 
 def list_faults() -> int:
     """Print the faults that can be planted."""
-    return subprocess.run([sys.executable, "-m", "traintop.demo", "--list"], check=False).returncode
+    print("\n".join(f"{name:<12} {fault.says}" for name, fault in FAULTS.items()))
+    return 0
 
 
 @contextlib.contextmanager
@@ -33,8 +35,11 @@ def training(fault: str | None, directory: str | None) -> Generator[Path]:
         The folder of the run.
 
     Raises:
-        TraintopError: PyTorch is not installed, or the training ended at once.
+        TraintopError: There is no such fault, PyTorch is not installed, or the training ended at
+            once.
     """
+    if fault is not None and fault not in FAULTS:
+        raise TraintopError(f"there is no fault {fault!r}; there are {', '.join(FAULTS)}")
     if importlib.util.find_spec("torch") is None:
         raise TraintopError(
             f"the demo trains with PyTorch, which {sys.executable} does not have: "
@@ -55,7 +60,7 @@ def training(fault: str | None, directory: str | None) -> Generator[Path]:
         )
     try:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            # A wrong argument ends it at once; a training goes on.
+            # A folder that cannot be written to ends it at once; a training goes on.
             if process.wait(0.3):
                 said = (folder / "demo.err").read_text(errors="replace").strip()
                 raise TraintopError(f"the demo could not start: {said.splitlines()[-1]}")

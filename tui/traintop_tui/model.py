@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from traintop.analyses import ANALYSES
 from traintop.catalogue import SeriesRef
 from traintop.errors import AnalysisError
 from traintop.gpu import GpuMonitor
@@ -293,9 +293,11 @@ class Model:
 
     def _checkpoints_to_test(self) -> set[float]:
         """Return the steps of the checkpoints that a test would take now."""
-        steps = [self.view.cursor, *(finding.onset_step - 1 for finding in self.findings())]
-        found = map(self.checkpoint_for, steps)
-        return {float(one.step) for one in found if one is not None and one.step is not None}
+        before = [finding.onset_step - 1 for finding in self.findings()]
+        before.append(int(self.step))
+        known = [one.step for one in self.checkpoints() if one.step is not None]
+        found = (bisect_right(known, step) - 1 for step in before)
+        return {float(known[at]) for at in found if at >= 0}
 
     def panel_of(self, finding: Finding) -> Panel:
         """Return the chart that shows what a finding speaks of."""
@@ -350,10 +352,6 @@ class Model:
             if step is None or checkpoint.step is None or checkpoint.step <= step
         ]
         return found[-1] if found else None
-
-    def analyses(self) -> list[str]:
-        """Return the ids of the analyses that there are."""
-        return list(ANALYSES)
 
     def checkpoint_named(self, name: str | None) -> Path | None:
         """Return a checkpoint that a finding names, if it is still there."""

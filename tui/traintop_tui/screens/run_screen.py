@@ -142,15 +142,24 @@ class RunScreen(Screen[None]):
 
     def action_cycle_axis(self) -> None:
         self.model.cycle_axis()
+        self._say(f"X axis: {self.model.axis_kind}")
         self.redraw()
 
     def action_more_smoothing(self) -> None:
-        self.model.view.smoother(1)
-        self.redraw()
+        self._smoother(1)
 
     def action_less_smoothing(self) -> None:
-        self.model.view.smoother(-1)
+        self._smoother(-1)
+
+    def _smoother(self, by: int) -> None:
+        self.model.view.smoother(by)
+        self._say(f"Smoothing: {self.model.view.smoothing or 'none'}")
         self.redraw()
+
+    def _say(self, what: str) -> None:
+        """Say what a key has set, in place of what was said before."""
+        self.app.clear_notifications()
+        self.notify(what, timeout=2)
 
     def action_next_finding(self) -> None:
         self._go_to_finding(1)

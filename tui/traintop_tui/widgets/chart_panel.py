@@ -79,10 +79,10 @@ class ChartPanel(Canvas):
         return draw(plot, layout).rows
 
     def _scale(self, curves: list[Curve]) -> Limits:
-        log = self.model.view.log_y
-        if not log and self.panel.refs and all(is_share_of_units(ref) for ref in self.panel.refs):
+        if self.panel.refs and all(is_share_of_units(ref) for ref in self.panel.refs):
+            # Linear in any case: none is the share that all layers should have.
             return Limits(0.0, 1.0)
-        return limits_of(curves, log, self._limits, self.levels)
+        return limits_of(curves, self.model.view.log_y, self._limits, self.levels)
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor where the mouse is."""
@@ -116,10 +116,7 @@ class ChartPanel(Canvas):
         ]
         readouts = [self.model.value(ref) for ref in self.panel.refs]
         values = ["" if at is None else f" {format_value(at[1])}" for at in readouts]
-        labels = [ref.label for ref in self.panel.refs]
-        if sum(map(cell_width, labels + values)) + 4 * len(labels) > self.size.width:
-            # A value that is cut would be a wrong one; the tag at the curve says which it is.
-            labels[1:] = [""] * len(labels[1:])
+        labels = labels_for(self.panel.refs, self.size.width - sum(map(cell_width, values)))
         for index, (label, value) in enumerate(zip(labels, values, strict=True)):
             tag = self._tag(index)
             runs += [
@@ -133,6 +130,19 @@ class ChartPanel(Canvas):
             (f"{glyphs.level} threshold {level.value:.4g}  ", level.style) for level in self.levels
         ]
         return tuple(run for run in runs if run[0])
+
+
+def labels_for(refs: Sequence[CurveRef], room: int) -> list[str]:
+    """Return what a title calls its curves: as much as fits, since a cut value would be wrong.
+
+    In the end the first says what is drawn, and the others have only the letters at their curves.
+    """
+    first = [ref.label for ref in refs[:1]]
+    layers = [ref.layer if isinstance(ref, LayerRef) else ref.label for ref in refs[1:]]
+    for others in ([ref.label for ref in refs[1:]], layers):
+        if sum(map(cell_width, first + others)) + 4 * len(refs) <= room:
+            return first + others
+    return first + [""] * len(layers)
 
 
 def tag_of(ref: CurveRef, index: int) -> str:
