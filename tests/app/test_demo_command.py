@@ -75,12 +75,21 @@ def test_the_training_runs_in_the_folder_and_ends_with_the_block(trainer, tmp_pa
 
 
 def test_a_training_that_ends_at_once_says_its_last_words(trainer, tmp_path):
-    trainer("echo some lines >&2; echo 'error: no such fault' >&2; exit 2")
+    trainer("echo some lines >&2; echo 'error: no room' >&2; exit 2")
     with (
-        pytest.raises(TraintopError, match="could not start: error: no such fault"),
+        pytest.raises(TraintopError, match="could not start: error: no room"),
+        demo_command.training(None, str(tmp_path / "run")),
+    ):
+        pass
+
+
+def test_an_unknown_fault_is_refused_before_anything_is_made(tmp_path):
+    with (
+        pytest.raises(TraintopError, match="no fault 'nonsense'; there are .*lr-jump"),
         demo_command.training("nonsense", str(tmp_path / "run")),
     ):
         pass
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_training_that_does_not_end_when_told_is_ended(trainer, tmp_path, monkeypatch):
