@@ -85,7 +85,7 @@ def test_a_training_that_ends_at_once_says_its_last_words(trainer, tmp_path):
 
 def test_an_unknown_fault_is_refused_before_anything_is_made(tmp_path):
     with (
-        pytest.raises(TraintopError, match="no fault 'nonsense'; there are .*lr-jump"),
+        pytest.raises(TraintopError, match=r"no fault 'nonsense'; there are .*lr-jump"),
         demo_command.training("nonsense", str(tmp_path / "run")),
     ):
         pass

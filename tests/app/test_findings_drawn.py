@@ -11,7 +11,7 @@ from app_driver import text_of
 from run_files import write_run
 from traintop.records import Event, Evidence, Finding, NextTest
 from traintop_tui.charts.scale import Limits
-from traintop_tui.finding_words import runnable, test_words
+from traintop_tui.finding_words import by_urgency, runnable, test_words
 from traintop_tui.marks import marks_on_axis
 from traintop_tui.panels import LayerRef, levels_of
 from traintop_tui.widgets.chart_panel import ChartPanel, labels_for
@@ -19,9 +19,9 @@ from traintop_tui.widgets.chart_panel import ChartPanel, labels_for
 test_words.__test__ = False  # type: ignore[attr-defined] - a function that pytest would collect
 
 
-def finding(kind, *evidence, severity="warning", **fields):
+def finding(kind, *evidence, severity="warning", onset_step=1, **fields):
     return Finding(
-        id=kind, severity=severity, title="x", onset_step=1, detected_step=2,
+        id=kind, severity=severity, title="x", onset_step=onset_step, detected_step=2,
         evidence=tuple(Evidence(what=w, value=v, threshold=t) for w, v, t in evidence), **fields,
     )  # fmt: skip
 
@@ -159,3 +159,41 @@ def test_too_many_checkpoints_are_thinned_to_those_that_a_test_would_take():
 def test_titles_are_shortened_before_a_value_is_cut(room, labels):
     refs = [LayerRef("act_dead_frac", layer) for layer in ("relu1", "relu2")]
     assert labels_for(refs, room) == labels
+
+
+def test_many_episodes_that_are_over_are_one_and_open_ones_stay():
+    spikes = [
+        finding("loss_spike", episode=number, resolved_step=number + 5) for number in range(9)
+    ]
+    still = finding("loss_spike", episode=9)
+    few = [finding("divergence", episode=number, resolved_step=50) for number in range(3)]
+    summed = by_urgency([*spikes, still, *few])
+    assert summed[0] == (still, 1)
+    assert [(one.id, times) for one, times in summed[1:] if one.id == "loss_spike"] == [
+        ("loss_spike", 9)
+    ]
+    assert [times for one, times in summed if one.id == "divergence"] == [1, 1, 1]
+
+
+def test_slight_findings_that_are_over_do_not_bury_the_others_on_the_axis():
+    edges = np.linspace(0, 100, 101)
+    slight = [
+        finding("loss_spike", severity="info", episode=at, onset_step=at, resolved_step=at + 1)
+        for at in range(60)
+    ]
+    severe = finding("divergence", severity="critical", onset_step=70, resolved_step=80)
+    still = finding("plateau", severity="info", onset_step=90)
+    marks = marks_on_axis([], [], [*slight, severe, still], list, edges)
+    assert [mark.column for mark in marks] == [70, 90]
+    assert len(marks_on_axis([], [], [*slight[:5], severe], list, edges)) == 6
+
+
+async def test_the_warm_up_of_a_schedule_is_no_outlier(opened, run_folder):
+    async with opened(run_folder, size=(200, 50)) as pilot:
+        [lr] = [
+            panel
+            for panel in pilot.app.screen.query(ChartPanel)
+            if panel.panel.title == "learning rate"
+        ]
+        assert lr._limits.low == 0
+        assert "▼" not in lr.render_line(0).text

@@ -12,6 +12,8 @@ from traintop_tui.charts.frame import Mark, MarkKind
 MARKED_EVENTS: dict[str, MarkKind] = {"checkpoint": "checkpoint", "analysis": "analysis"}
 CHECKPOINT_COLUMNS = 12
 """Pixel columns that a checkpoint's mark should have to itself."""
+FINDING_COLUMNS = 8
+"""The same of a finding's."""
 
 
 def column_of(step: float, edges: Floats) -> int | None:
@@ -53,11 +55,19 @@ def marks_on_axis(
         marks = [mark for mark in marks if mark.kind != "checkpoint"]
         marks += _at(checkpoints_to_test(), "checkpoint", edges)
     marks += _at(analysed, "analysis", edges)
-    for finding in findings:
-        column = column_of(finding.onset_step, edges)
-        if column is not None:
-            marks.append(Mark(column, "finding", finding.severity))
-    return marks
+    placed = [
+        (column, finding)
+        for finding in findings
+        if (column := column_of(finding.onset_step, edges)) is not None
+    ]
+    if len(placed) > len(edges) / FINDING_COLUMNS:
+        # What was slight and is over would bury the rest.
+        placed = [
+            (column, finding)
+            for column, finding in placed
+            if finding.severity != "info" or finding.resolved_step is None
+        ]
+    return marks + [Mark(column, "finding", finding.severity) for column, finding in placed]
 
 
 def _at(steps: Iterable[float], kind: MarkKind, edges: Floats) -> list[Mark]:

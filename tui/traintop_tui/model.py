@@ -293,8 +293,7 @@ class Model:
 
     def _checkpoints_to_test(self) -> set[float]:
         """Return the steps of the checkpoints that a test would take now."""
-        before = [finding.onset_step - 1 for finding in self.findings()]
-        before.append(int(self.step))
+        before = [*(finding.onset_step - 1 for finding in self.findings()), self.step]
         known = [one.step for one in self.checkpoints() if one.step is not None]
         found = (bisect_right(known, step) - 1 for step in before)
         return {float(known[at]) for at in found if at >= 0}
@@ -386,14 +385,14 @@ class Model:
         Raises:
             AnalysisError: There is no target, or the analysis cannot be started.
         """
-        target = self.target
+        from traintop.launch import make_request, recorded_target
+
+        target = self.settings.target or recorded_target(self.session.folder)
         if target is None:
             raise AnalysisError(NO_TARGET)
         if checkpoint is None:
             found = self.checkpoint_for(self.view.cursor)
             checkpoint = None if found is None else found.path
-        from traintop.launch import make_request
-
         request = make_request(name, target=target, checkpoint=checkpoint)
         item = self.jobs.start(request, self.settings.python)
         self.job = 0

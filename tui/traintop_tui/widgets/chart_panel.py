@@ -28,6 +28,8 @@ TAGS = "abcdefgh"
 
 
 EXACT_ROLES = frozenset({"lr", "gpu_memory", "loss_scale"})
+EVALUATED_ROLES = frozenset({"loss/val", "accuracy/val"})
+"""Few and far between, each a mean over many samples: smoothed they would only come late."""
 
 
 class ChartPanel(Canvas):
@@ -62,7 +64,7 @@ class ChartPanel(Canvas):
         for index, ref in enumerate(self.panel.refs):
             reduced = model.reduce(ref, edges)
             if reduced is not None:
-                weight = 0.0 if is_exact(ref) else model.view.smoothing
+                weight = 0.0 if is_exact(ref) or is_evaluated(ref) else model.view.smoothing
                 curves += curves_of(ref, reduced, index, weight, self._tag(index))
         self._limits = self._scale(curves)
         cursor = model.view.cursor
@@ -82,7 +84,10 @@ class ChartPanel(Canvas):
         if self.panel.refs and all(is_share_of_units(ref) for ref in self.panel.refs):
             # Linear in any case: none is the share that all layers should have.
             return Limits(0.0, 1.0)
-        return limits_of(curves, self.model.view.log_y, self._limits, self.levels)
+        # A schedule has no outliers: its warm-up is what one wants to see.
+        robust = not all(map(is_exact, self.panel.refs))
+        log = self.model.view.log_y
+        return limits_of(curves, log, self._limits, self.levels, robust=robust)
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor where the mouse is."""
@@ -152,6 +157,11 @@ def tag_of(ref: CurveRef, index: int) -> str:
     return {"train": "t", "val": "v"}.get(part, TAGS[index % len(TAGS)])
 
 
+def is_evaluated(ref: CurveRef) -> bool:
+    """Tell whether a curve is of evaluations."""
+    return isinstance(ref, SeriesRef) and ref.role in EVALUATED_ROLES
+
+
 def is_exact(ref: CurveRef) -> bool:
     """Tell whether a curve has no noise to be smoothed away: a schedule, or memory in use."""
     return isinstance(ref, GpuRef) or (isinstance(ref, SeriesRef) and ref.role in EXACT_ROLES)
@@ -183,14 +193,19 @@ def is_share_of_units(ref: CurveRef) -> bool:
 
 
 def limits_of(
-    curves: list[Curve], log: bool, previous: Limits | None, levels: Sequence[Level] = ()
+    curves: list[Curve],
+    log: bool,
+    previous: Limits | None,
+    levels: Sequence[Level] = (),
+    *,
+    robust: bool = True,
 ) -> Limits:
-    """Return the vertical scale: outliers are marked at the edge and do not flatten the rest.
+    """Return the vertical scale, with all thresholds in sight.
 
-    Thresholds are always in sight.
+    Where it is robust, outliers are marked at the edge and do not flatten the rest.
     """
     lows, highs = [curve.lo for curve in curves], [curve.hi for curve in curves]
-    extremes = data_range(lows, highs, log=log, robust=True)
+    extremes = data_range(lows, highs, log=log, robust=robust)
     if extremes is None:
         return previous or Limits(*((0.1, 1.0) if log else (0.0, 1.0)), log=log)
     values = [level.value for level in levels if level.value > 0 or not log]

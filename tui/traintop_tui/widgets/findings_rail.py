@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
 from textual import events
 
 from traintop.records import Finding
 from traintop.report import evidence_lines
 from traintop_tui.charts.cells import Row, Rows, fit
-from traintop_tui.finding_words import runnable, test_words, urgency
+from traintop_tui.finding_words import by_urgency, runnable, test_words
 from traintop_tui.model import Model
 from traintop_tui.widgets.canvas import Canvas, pad_rows
 from traintop_tui.widgets.run_header import sign
@@ -37,13 +38,16 @@ class FindingsRail(Canvas):
 
     def _lines(self, width: int, height: int) -> list[tuple[Row, Finding | None]]:
         model = self.model
-        findings = sorted(model.findings(), key=urgency)
+        findings = model.findings()
         lines: list[tuple[Row, Finding | None]] = [(((counts(findings), "title"),), None)]
         if not findings:
             lines += [(((line, "label"),), None) for line in wrap(_nothing(model), width)]
-        for finding in findings:
-            rows = [line_of(finding, width, model)] if height < LOW else None
-            lines += [(row, finding) for row in rows or summary_rows(finding, width, model)]
+        for finding, times in by_urgency(findings):
+            shown = finding
+            if times > 1:
+                shown = replace(finding, title=f"{finding.title}, {times} times; the last")
+            rows = [line_of(shown, width, model)] if height < LOW else None
+            lines += [(row, finding) for row in rows or summary_rows(shown, width, model)]
         beyond = {finding.key for _, finding in lines[height:] if finding is not None}
         beyond -= {finding.key for _, finding in lines[: height - 1] if finding is not None}
         if beyond and height > 1:
