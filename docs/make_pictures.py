@@ -24,7 +24,7 @@ SIZE = (160, 44)
 STEPS = 1400
 PICTURES = {
     "overview": ("1",),
-    "layers": ("2", "m", "m"),
+    "layers": ("2", "m", "m", "j", "j", "j", "j"),
     "findings": ("3",),
     "analyses": ("5",),
 }

@@ -142,6 +142,21 @@ def test_a_lost_terminal_ends_the_app_and_its_analyses(terminal, tmp_path):
         training.wait()
 
 
+def test_a_lost_terminal_ends_the_app_while_it_draws(terminal, tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 0, "loss": 1.0}\n')
+    terminal.start(*TRAINTOP, str(path))
+    terminal.wait_for("step 0")
+    [app] = terminal.pids("-m traintop")[-1:]
+    with path.open("a") as file:
+        for step in range(1, 2000):
+            file.write(f'{{"step": {step}, "loss": {step % 7}.5}}\n')
+            file.flush()
+            if step == 1000:
+                terminal.close()
+    assert wait_until_gone(app)
+
+
 def test_sigterm_restores_the_terminal(terminal, run_folder):
     terminal.start(*TRAINTOP, str(run_folder))
     terminal.wait_for("step 299")

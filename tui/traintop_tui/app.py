@@ -93,10 +93,8 @@ class TraintopApp(App[int]):
         self.set_keymap(self.model.settings.keys)
         for problem in self._problems:
             self.notify(problem, severity="warning", markup=False)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            with contextlib.suppress(ValueError, NotImplementedError):
-                loop.add_signal_handler(number, self.exit)
+        with contextlib.suppress(ValueError, NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit)
         if self._follower is not None:
             # A daemon: nothing that it waits for may keep the terminal from the user.
             threading.Thread(target=self._follow, name="follow", daemon=True).start()

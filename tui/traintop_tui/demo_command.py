@@ -12,6 +12,7 @@ from pathlib import Path
 
 from traintop.demo.faults import FAULTS
 from traintop.errors import TraintopError
+from traintop_tui.hangup import at_hangup
 
 GRACE = 5.0
 """Seconds that the training has to end."""
@@ -58,6 +59,7 @@ def training(fault: str | None, directory: str | None) -> Generator[Path]:
             stderr=errors,
             start_new_session=True,
         )
+    at_hangup(lambda: _end(process))
     try:
         with contextlib.suppress(subprocess.TimeoutExpired):
             # A folder that cannot be written to ends it at once; a training goes on.

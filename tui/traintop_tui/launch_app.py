@@ -15,6 +15,7 @@ from traintop.settings import Settings, config_folder
 from traintop_tui.actions import ACTIONS
 from traintop_tui.app import TraintopApp
 from traintop_tui.follow import READ_BYTES
+from traintop_tui.hangup import at_hangup
 from traintop_tui.model import Model
 from traintop_tui.theme import load_themes
 
@@ -47,6 +48,7 @@ def run_app(sessions: Sequence[Session], settings: Settings) -> int:
     app = make_app(sessions, settings)
     # A first burst, so that the first picture has something in it.
     app.model.take([session.pump(time.time(), READ_BYTES) for session in sessions])
+    at_hangup(app.model.jobs.close)
     gc.freeze()
     gc.enable()
     app.run(mouse=settings.mouse)
