@@ -1,12 +1,15 @@
-"""How well the detectors detect, on labelled runs, and how fast.
+"""How well the detectors detect, on labelled runs, and what they cost.
 
-    python bench/detection.py RUNS_DIR [--until STEP] [--list]
+    python bench/detection.py RUNS_DIR [--only GLOB] [--list] [--rivals] [--signals loss|scalars]
     python bench/detection.py --speed [--records N]
 
-A run is a directory in traintop's diagnostics format with a `label.json`. Its records are fed in
-the order of their steps, as somebody who watches the run would see them. Only findings of severity
-`warning` or worse count, at their `detected_step`, and only ids that are built: a run whose
-expected findings are all of other ids is not scored for recall.
+A run is a directory in traintop's diagnostics format with a `label.json`. It is read and judged as
+`traintop check` does it. `--live` judges each run again up to the step of each of its findings and
+up to the step before, as somebody who watched would have seen it.
+
+`--signals loss` leaves the detectors the loss, learning rate and gradient norm of each step, which
+most logs have; `--signals scalars` everything but the layers; `--without run.json` forgets what
+the run said of itself.
 """
 
 from __future__ import annotations
@@ -15,234 +18,124 @@ import argparse
 import json
 import math
 import random
-import statistics
+import shutil
 import sys
+import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import msgspec
 
+from scoring import Label, Scores
 from traintop.detectors.engine import Engine
-from traintop.detectors.registry import DETECTORS, IDS
-from traintop.records import Event, Finding, LayerNames, LayerStats, Row, RunInfo
+from traintop.detectors.registry import DETECTORS
+from traintop.records import Finding, LayerNames, LayerStats, Row, RunInfo
+from traintop.session import read_whole
+from traintop.settings import Settings
 
-TRAIN_ROLES = {
-    "loss": "loss/train",
-    "accuracy": "accuracy/train",
-    "learning_rate": "lr",
-    "weight_update": "update_ratio",
-    "samples_per_sec": "throughput",
-    "gpu_memory_mb": "gpu_memory",
-}
-VAL_ROLES = {"loss": "loss/val", "accuracy": "accuracy/val"}
-ORDER = {"train": 0, "layers": 1, "val": 2, "event": 3}
+LOSS_KEYS = {"step", "epoch", "time", "num_batches", "loss", "learning_rate", "grad_norm"}
+TABLES = ("train_diagnostics.jsonl", "val_diagnostics.jsonl")
+
+Judge = Callable[[Path], list[Finding]]
 
 
-def load_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSONL file; one that is torn is left out."""
-    if not path.exists():
-        return
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            try:
-                found = json.loads(line)
-            except ValueError:
-                continue
-            if isinstance(found, dict):
-                yield found
+def ours(run: Path, until: int | None = None) -> list[Finding]:
+    """What `traintop check` finds in a run.
+
+    Raises:
+        RuntimeError: A detector failed.
+    """
+    session = read_whole(run, Settings(), until=until)
+    if failed := session.failures():
+        raise RuntimeError(f"{run}: {failed[0].id}: {failed[0].error}")
+    return list(session.findings())
 
 
-def number(value: Any) -> float | None:
-    """A number however it was written, `"NaN"` and `"Infinity"` included; None for all else."""
-    if isinstance(value, (int, float)):
-        return float(value)
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return None
-    return None
+def live(run: Path) -> list[Finding]:
+    """The same, and that each finding was there at its step and not before.
+
+    Raises:
+        RuntimeError: Somebody who watched would have seen something else.
+    """
+    findings = ours(run)
+    for each in findings:
+        before = {found.key for found in ours(run, each.detected_step - 1)}
+        then = {found.key for found in ours(run, each.detected_step)}
+        if each.key in before or each.key not in then:
+            raise RuntimeError(f"{run}: {each.id} was not seen at step {each.detected_step}")
+    return findings
 
 
-def row(record: dict[str, Any], roles: dict[str, str]) -> Row:
-    """A record as detectors see it."""
-    values = {
-        roles.get(key, key): found
-        for key, value in record.items()
-        if key not in ("step", "epoch", "time") and (found := number(value)) is not None
-    }
-    return Row(
-        step=int(record["step"]),
-        epoch=number(record.get("epoch")),
-        time=number(record.get("time")),
-        values=values,
-    )
-
-
-def layer_stats(record: dict[str, Any]) -> LayerStats:
-    """A line of `layers.jsonl` after the first."""
-    stats = {
-        key: np.array([math.nan if (found := number(each)) is None else found for each in value])
-        for key, value in record.items()
-        if isinstance(value, list)
-    }
-    return LayerStats(step=int(record["step"]), train_mode=record.get("train_mode"), stats=stats)
-
-
-def load_info(path: Path) -> RunInfo:
-    """`run.json`, without the keys that `RunInfo` does not know."""
-    known = RunInfo.__struct_fields__
-    return RunInfo(
-        **{key: value for key, value in json.loads(path.read_text()).items() if key in known}
-    )
-
-
-def judge(run: Path, until: int | None = None, engine: Engine | None = None) -> Engine:
-    """Feed a run to an engine, all its tables merged by step."""
-    engine = engine or Engine(load_info(run / "run.json"))
-    records: list[tuple[int, int, str, dict[str, Any]]] = []
-    for table, name in (
-        ("train", "train_diagnostics.jsonl"),
-        ("layers", "layers.jsonl"),
-        ("val", "val_diagnostics.jsonl"),
-        ("event", "events.jsonl"),
-    ):
-        for record in load_lines(run / name):
-            if "names" in record:
-                names = {key: tuple(record.get(key, ())) for key in LayerNames.__struct_fields__}
-                engine.feed_layer_names(LayerNames(**names))
-            elif "step" in record and (until is None or record["step"] <= until):
-                records.append((int(record["step"]), ORDER[table], table, record))
-    for step, _, table, record in sorted(records, key=lambda each: each[:2]):
-        if table == "train":
-            engine.feed_train(row(record, TRAIN_ROLES))
-        elif table == "val":
-            engine.feed_eval(row(record, VAL_ROLES))
-        elif table == "layers":
-            engine.feed_layers(layer_stats(record))
-        else:
-            fields = {
-                key: value for key, value in record.items() if key not in ("step", "time", "event")
-            }
-            engine.feed_event(Event(event=record["event"], step=step, fields=fields))
-    return engine
-
-
-@dataclass
-class Scores:
-    """What the bench prints."""
-
-    runs: int = 0
-    healthy: int = 0
-    false_alarms: list[str] = field(default_factory=list)
-    expected: int = 0
-    detected: int = 0
-    faulty: int = 0
-    wrong: list[str] = field(default_factory=list)
-    delays: list[float] = field(default_factory=list)
-    missed: list[str] = field(default_factory=list)
-    failures: list[str] = field(default_factory=list)
-    by_fault: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
-    by_id: dict[str, list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0, 0]))
-    """Id -> expected, neutral and wrong findings."""
-
-    def add(self, name: str, label: dict[str, Any], findings: list[Finding]) -> None:
-        """Score one run."""
-        self.runs += 1
-        onset = label.get("onset_step") or 0
-        expected, neutral = set(label["expected_findings"]), set(label["acceptable_findings"])
-        forbidden = set(label["forbidden_findings"])
-        healthy = label["fault"] == "healthy"
-        for finding in findings:
-            ok = finding.id in expected and finding.detected_step >= onset
-            is_wrong = finding.id in forbidden or ("*" in forbidden and finding.id not in neutral)
-            self.by_id[finding.id][0 if ok else 2 if is_wrong else 1] += 1
-        alarms = {
-            f"{name}: {each.id} at {each.detected_step}"
-            for each in findings
-            if each.id not in neutral and (healthy or each.detected_step < onset)
-        }
-        self.false_alarms.extend(sorted(alarms)[:1])
-        if healthy:
-            self.healthy += 1
-            return
-        self.faulty += 1
-        wrong = {
-            f"{name}: {each.id} at {each.detected_step}"
-            for each in findings
-            if each.id in forbidden
-        }
-        self.wrong.extend(sorted(wrong)[:1])
-        if not expected & set(IDS):
-            return
-        hits = [each for each in findings if each.id in expected and each.detected_step >= onset]
-        self.expected += 1
-        self.by_fault[label["fault"]][1] += 1
-        if not hits:
-            self.missed.append(name)
-            return
-        self.detected += 1
-        self.by_fault[label["fault"]][0] += 1
-        visible = label.get("visible_step")
-        first = min(each.detected_step for each in hits)
-        self.delays.append(max(0, first - (onset if visible is None else visible)))
-
-
-def score(directory: Path, until: int | None, listing: bool) -> Scores:
-    """Judge every labelled run below `directory`."""
+def score(runs: list[Path], judge: Judge, jobs: int) -> tuple[Scores, dict[str, list[Finding]]]:
+    """Judge runs in processes of their own, and score what was said."""
     scores = Scores()
-    for label_path in sorted(directory.glob("*/label.json")):
-        run = label_path.parent
-        engine = judge(run, until)
-        found = [each for each in engine.findings if each.severity != "info"]
-        scores.add(run.name, json.loads(label_path.read_text()), found)
-        scores.failures.extend(f"{run.name}: {each.id}: {each.error}" for each in engine.failures)
-        if listing:
-            print(run.name)
-            for each in engine.findings:
-                measured = "; ".join(
-                    f"{e.what} {e.value:.4g} ({e.threshold})" for e in each.evidence
-                )
-                print(
-                    f"   {each.severity:8} {each.id:20} on {each.onset_step} "
-                    f"seen {each.detected_step} over {each.resolved_step} | {each.title} | "
-                    f"{measured}"
-                )
-    return scores
+    said: dict[str, list[Finding]] = {}
+    with ProcessPoolExecutor(jobs) as pool:
+        for run, findings in zip(runs, pool.map(judge, runs), strict=True):
+            label = msgspec.json.decode((run / "label.json").read_bytes(), type=Label)
+            scores.add(run.name, label, findings)
+            said[run.name] = findings
+    return scores, said
 
 
-def table(scores: Scores) -> str:
-    """The scores in words."""
-    delays = sorted(scores.delays)
-    tenth = delays[math.ceil(0.9 * len(delays)) - 1] if delays else math.nan
-    middle = statistics.median(delays) if delays else math.nan
-    recall = scores.detected / max(1, scores.expected)
-    lines = [
-        f"runs                {scores.runs} ({scores.healthy} healthy, {scores.faulty} faulty)",
-        f"recall              {recall:.3f} = {scores.detected}/{scores.expected} runs in reach",
-        f"false alarms        {len(scores.false_alarms)} runs",
-        f"wrong findings      {len(scores.wrong)}/{scores.faulty} faulty runs",
-        f"delay               median {middle:g}, p90 {tenth:g} steps",
-        "",
-        "id                     expected  neutral  wrong",
-        *(f"{name:22} {a:8} {b:8} {c:6}" for name, (a, b, c) in sorted(scores.by_id.items())),
-        "",
-        "fault                  detected",
-        *(f"{fault:22} {a:3}/{b}" for fault, (a, b) in sorted(scores.by_fault.items())),
-    ]
-    for heading, names in (
-        ("false alarms", scores.false_alarms),
-        ("wrong", scores.wrong),
-        ("missed", scores.missed),
-        ("failures", scores.failures),
-    ):
-        if names:
-            lines += ["", f"{heading}:", *(f"  {name}" for name in names)]
-    return "\n".join(lines)
+@contextmanager
+def reduced(runs: list[Path], signals: str, without: list[str]) -> Iterator[list[Path]]:
+    """Copies of runs with fewer signals or files; the runs themselves where nothing is left out."""
+    if signals == "all" and not without:
+        yield runs
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copies = [Path(folder) / run.name for run in runs]
+        for run, copy in zip(runs, copies, strict=True):
+            copy.mkdir()
+            for file in run.iterdir():
+                if file.name in without or (signals != "all" and file.name == "layers.jsonl"):
+                    continue
+                if signals == "loss" and file.name == TABLES[1]:
+                    continue
+                if signals == "loss" and file.name == TABLES[0]:
+                    records = map(json.loads, file.read_text().splitlines())
+                    kept = [
+                        {key: value for key, value in record.items() if key in LOSS_KEYS}
+                        for record in records
+                    ]
+                    (copy / file.name).write_text("".join(f"{json.dumps(each)}\n" for each in kept))
+                else:
+                    shutil.copy(file, copy)
+        yield copies
+
+
+def print_findings(name: str, findings: list[Finding]) -> None:
+    """Print what was said of a run."""
+    print(name)
+    for each in findings:
+        measured = "; ".join(
+            f"{evidence.what} {evidence.value:.4g}"
+            + ("" if evidence.threshold is None else f" ({evidence.threshold:.4g})")
+            for evidence in each.evidence
+        )
+        causes = "; ".join(cause.cause for cause in each.causes)
+        print(
+            f"   {each.severity:8} {each.id:20} on {each.onset_step} seen {each.detected_step} "
+            f"over {each.resolved_step} | {measured} | {causes}"
+        )
+
+
+def compare(runs: list[Path], jobs: int) -> None:
+    """Print ours and the rivals' scores side by side."""
+    from rivals import RIVALS
+
+    judges: dict[str, Judge] = {"traintop": ours, **RIVALS}
+    totals = {name: score(runs, judge, jobs)[0].totals() for name, judge in judges.items()}
+    for measure in totals["traintop"]:
+        print(f"\n{measure}")
+        for name, values in totals.items():
+            print(f"  {name:32} {values[measure]}")
 
 
 def healthy_rows(count: int) -> list[Row]:
@@ -254,14 +147,43 @@ def healthy_rows(count: int) -> list[Row]:
         lr = 3e-4 * min(1.0, (step + 1) / (0.01 * count)) * 0.5 * (1 + math.cos(math.pi * done))
         values = {
             "loss/train": (1.8 + 8.0 * (step + 10) ** -0.25) * math.exp(0.05 * noise.gauss(0, 1)),
+            "accuracy/train": 0.5 + 0.05 * noise.gauss(0, 1),
             "lr": lr,
             "grad_norm": 0.4 * math.exp(0.3 * noise.gauss(0, 1)),
-            "update_ratio": 1e-3,
-            "throughput": 1000.0,
-            "gpu_memory": 8000.0,
-        }
-        rows.append(Row(step=step, epoch=None, time=None, values=values))
+            "grad_cos": 0.1 * noise.gauss(0, 1),
+            "update_ratio": 1e-3 * math.exp(0.1 * noise.gauss(0, 1)),
+            "throughput": 1000.0 + 20 * noise.gauss(0, 1),
+            "gpu_memory": 8000.0 + 5 * noise.gauss(0, 1),
+            "loss_scale": 65536.0,
+            "skipped_step": 0.0,
+        } | {f"custom_{index}": 1.0 for index in range(10)}
+        rows.append(Row(step=step, epoch=None, time=float(step), values=values))
     return rows
+
+
+def healthy_layers(count: int, layers: int = 500, stats: int = 15) -> list[LayerStats]:
+    """Layer records of a healthy run."""
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    names = [
+        *("grad_norm", "grad_mean", "grad_std", "grad_min", "grad_max", "grad_zero_frac"),
+        *("weight_norm", "update_ratio", "act_mean", "act_std", "act_zero_frac"),
+        *("act_dead_frac", "act_sat_frac", "grad_nan"),
+    ]
+    names += [f"custom_{index}" for index in range(stats - len(names))]
+    scale = {"grad_nan": 0.0, "act_dead_frac": 0.01, "act_sat_frac": 0.01, "update_ratio": 1e-3}
+    return [
+        LayerStats(
+            step=10 * index,
+            train_mode=True,
+            stats={
+                name: scale.get(name, 1.0) * np.exp(0.1 * generator.normal(size=layers))
+                for name in names
+            },
+        )
+        for index in range(count)
+    ]
 
 
 def speed(count: int) -> None:
@@ -284,14 +206,26 @@ def speed(count: int) -> None:
 
     total, raised = price(DETECTORS)
     print(
-        f"all detectors  {total:.2f} s for {count} records = {1e6 * total / count:.2f} us a "
-        f"record, {raised} findings"
+        f"all detectors  {1e6 * total / count:.2f} us a record of 20 metrics = "
+        f"{count / total:,.0f} records/s, {total / count * 1e6:.1f} s a million; {raised} findings"
     )
     nothing, _ = price(())
     print(f"engine alone   {1e6 * nothing / count:.2f} us a record")
     for detector in DETECTORS:
         seconds, _ = price((detector,))
-        print(f"{detector.id:22} {1e6 * (seconds - nothing) / count:.2f}")
+        print(f"{detector.id:28} {1e6 * (seconds - nothing) / count:.2f}")
+    records = healthy_layers(200)
+    engine = Engine(info)
+    layers = tuple(f"layer{index}.weight" for index in range(500))
+    kinds = ("relu",) * 500
+    engine.feed_layer_names(
+        LayerNames(names=layers, numel=(1000,) * 500, act_names=layers, act_kinds=kinds)
+    )
+    start = time.process_time()
+    for record in records:
+        engine.feed_layers(record)
+    spent = time.process_time() - start
+    print(f"layer records of 500 layers x 15 statistics: {1e3 * spent / len(records):.2f} ms each")
 
 
 def main() -> int:
@@ -300,18 +234,36 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("runs", nargs="?", type=Path, help="directory of labelled runs")
-    parser.add_argument("--until", type=int, help="stop at this step, as somebody watching would")
+    parser.add_argument("--only", default="*", help="runs whose name matches")
     parser.add_argument("--list", action="store_true", help="print every finding")
+    parser.add_argument("--live", action="store_true", help="judge up to each finding again")
+    parser.add_argument("--signals", choices=("all", "scalars", "loss"), default="all")
+    parser.add_argument("--without", action="append", default=[], metavar="FILE")
+    parser.add_argument("--rivals", action="store_true", help="score rivals on the same runs")
+    parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--speed", action="store_true", help="measure the price of a record")
     parser.add_argument("--records", type=int, default=200_000)
     arguments = parser.parse_args()
     if arguments.speed:
         speed(arguments.records)
-    if arguments.runs:
-        print(table(score(arguments.runs, arguments.until, arguments.list)))
-    if not (arguments.speed or arguments.runs):
+    elif arguments.runs is None:
         parser.print_usage(sys.stderr)
         return 2
+    else:
+        runs = sorted(label.parent for label in arguments.runs.glob(f"{arguments.only}/label.json"))
+        if not runs:
+            print(f"{arguments.runs}: no label.json in any directory there", file=sys.stderr)
+            return 2
+        with reduced(runs, arguments.signals, arguments.without) as chosen:
+            if arguments.rivals:
+                compare(chosen, arguments.jobs)
+                return 0
+            judge: Judge = live if arguments.live else partial(ours, until=None)
+            scores, said = score(chosen, judge, arguments.jobs)
+        if arguments.list:
+            for name, findings in said.items():
+                print_findings(name, findings)
+        print(scores.text())
     return 0
 
 

@@ -197,10 +197,13 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
-    """A cause that is likely, and the measured fact that speaks for it."""
+    """A cause that is likely, and the measured fact that speaks for it; the likeliest first."""
 
     cause: str
     because: str
+    basis: Literal["measured", "inferred"] = "inferred"
+    """Whether the cause itself was read from the run (a frozen layer, an lr that jumped), or is
+    what usually stands behind what was measured."""
 
 
 class NextTest(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,6 +233,8 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[Evidence, ...] = ()
     causes: tuple[Cause, ...] = ()
     next: tuple[NextTest, ...] = ()
+    fixes: tuple[str, ...] = ()
+    """What to change once the test has confirmed it, with values, the likeliest first."""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -242,6 +247,8 @@ class NotJudged(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     needs: str
+    record: str | None = None
+    """How to record it: the option of the recorder, or the key to write."""
 
 
 class DetectorFailure(msgspec.Struct, frozen=True, kw_only=True):

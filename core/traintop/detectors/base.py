@@ -13,6 +13,7 @@ import msgspec
 
 from traintop.detectors.context import Context
 from traintop.records import (
+    Cause,
     Event,
     Evidence,
     Finding,
@@ -51,6 +52,8 @@ class Detector(Generic[T]):
     title: ClassVar[str]
     needs: ClassVar[str]
     """The signals that it judges by, in words, for `not_judged`."""
+    record: ClassVar[str | None] = None
+    """How to record them, in words: the recorder's option, or the key to write."""
     thresholds_type: ClassVar[type[Thresholds]] = Thresholds
     reads_loss_level: ClassVar[bool] = False
     """Whether it takes a falling loss for progress, which is wrong for RL and GANs."""
@@ -63,6 +66,14 @@ class Detector(Generic[T]):
 
     def on_train(self, row: Row) -> Sequence[Finding]:
         """Take a training record."""
+        raise NotImplementedError
+
+    def on_block(self, rows: Sequence[Row]) -> Sequence[Finding]:
+        """Take the training records since the last block: up to 8 steps, in order.
+
+        For rules that need not look at each record: a call a record is what a detector costs.
+        Evaluations, layer statistics and events end a block before they are fed.
+        """
         raise NotImplementedError
 
     def on_eval(self, row: Row) -> Sequence[Finding]:
@@ -90,6 +101,8 @@ class Detector(Generic[T]):
     ) -> Findings:
         """Begin an episode, which is detected at the last step that has been read.
 
+        What an open finding explains (`precedence`) is advice, and names that as its first cause.
+
         Args:
             severity: How bad it is.
             onset: The step at which it began, in hindsight.
@@ -98,6 +111,11 @@ class Detector(Generic[T]):
         """
         self._episodes += 1
         fields.setdefault("title", self.title)
+        root = self.context.explanation(self.id)
+        if root is not None:
+            severity = "info"
+            because = f"{root.id} since step {root.onset_step}"
+            fields["causes"] = (Cause(cause=root.title, because=because), *fields.get("causes", ()))
         self.current = Finding(
             id=self.id,
             severity=severity,
@@ -130,7 +148,7 @@ class Detector(Generic[T]):
 
     def missing(self) -> NotJudged:
         """The entry of `not_judged` that names the missing signals."""
-        return NotJudged(id=self.id, needs=self.needs)
+        return NotJudged(id=self.id, needs=self.needs, record=self.record)
 
     def next_test(self, words: str, analysis: str, onset: int) -> NextTest:
         """A test on the last checkpoint before `onset`, or on the last one there is."""

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from traintop.detectors.evaluations import Evaluations
+from traintop.detectors.layer_state import LayerState
 from traintop.detectors.loss_level import LossLevel
-from traintop.records import Cause, Event, Row, RunInfo
+from traintop.detectors.precedence import AFTERMATH, EXPLAINED_BY
+from traintop.detectors.update_level import UpdateLevel
+from traintop.records import Cause, Event, Finding, LayerNames, LayerStats, Row, RunInfo
 
 WARM_UP_STEPS = 50
 """Where no learning rate is known, the first steps are warm-up: these many, or 1 % of the run."""
 
 WARM_UP_FLAT = 20
 """A learning rate that has not moved for these many records has no warm-up going on."""
+
+ACCURACY_WEIGHT = 0.05
+"""Weight of the newest record in the smoothed training accuracy."""
 
 LR_JUMP = 2.0
 """A learning rate that changes by this factor in one record begins a new regime."""
@@ -49,6 +57,11 @@ class Context:
         lr: The learning rate in force, NaN where it is not logged.
         lr_jumps: The latest jumps of the learning rate, oldest first.
         loss: The level of the training loss.
+        updates: How far a step moves the weights.
+        accuracy: The smoothed training accuracy, NaN where it is not logged.
+        evaluations: What was logged of a validation set.
+        layers: What the layer records have said.
+        raised: The latest finding of each id, of severity `warning` or worse.
         task_without_loss_level: Whether the task is one whose loss says nothing by its level.
     """
 
@@ -65,6 +78,11 @@ class Context:
         self.lr = math.nan
         self.lr_jumps: deque[LrChange] = deque(maxlen=16)
         self.loss = LossLevel()
+        self.updates = UpdateLevel()
+        self.accuracy = math.nan
+        self.evaluations = Evaluations()
+        self.layers = LayerState()
+        self.raised: dict[str, Finding] = {}
         self.task_without_loss_level = False
         self._first_step = 0
         self._train_step = -1
@@ -118,6 +136,59 @@ class Context:
         if batch_size is not None and batch_size != self._batch_size:
             self._changed_batch_size(batch_size)
 
+    def observe_block(self, rows: Sequence[Row]) -> None:
+        """Take a block of training records that have been observed one by one."""
+        for row in rows:
+            values = row.values
+            update = values.get("update_ratio")
+            if update is not None:
+                self.updates.add(update)
+            accuracy = values.get("accuracy/train")
+            if accuracy is not None and accuracy - accuracy == 0.0:
+                before = self.accuracy
+                weight = 1.0 if before != before else 0.5 if self.averaged else ACCURACY_WEIGHT
+                self.accuracy = accuracy if weight == 1.0 else before + weight * (accuracy - before)
+
+    def observe_eval(self, row: Row) -> None:
+        """Take an evaluation, before the detectors do."""
+        self.saw_step(row.step)
+        self.evaluations.add(row, self.loss.level)
+
+    def observe_layer_names(self, names: LayerNames) -> None:
+        """Take the names of the layers, before the detectors do."""
+        self.layers.rename(names)
+
+    def observe_layers(self, stats: LayerStats) -> None:
+        """Take layer statistics, before the detectors do."""
+        self.saw_step(stats.step)
+        self.layers.add(stats)
+
+    def observe_finding(self, finding: Finding) -> None:
+        """Take what a detector has said, for those that ask what it explains."""
+        if finding.severity != "info":
+            self.raised[finding.id] = finding
+
+    def is_open(self, *ids: str) -> bool:
+        """Whether a finding of one of these ids, of severity `warning` or worse, is open."""
+        raised = self.raised
+        return any(each in raised and raised[each].resolved_step is None for each in ids)
+
+    def explanation(self, name: str) -> Finding | None:
+        """The earliest finding that explains `name`, of those open or over a moment ago."""
+        since = self.last_step - AFTERMATH * self.stride
+        raised = self.raised
+        causes = [raised[cause] for cause in EXPLAINED_BY.get(name, ()) if cause in raised]
+        open_ones = [
+            each for each in causes if each.resolved_step is None or each.resolved_step >= since
+        ]
+        return min(open_ones, key=lambda each: each.onset_step, default=None)
+
+    @property
+    def share_done(self) -> float:
+        """Share of the planned steps that is done; NaN where no plan is known."""
+        planned = self.info.planned_steps
+        return (self.last_step + 1) / planned if planned else math.nan
+
     def observe_event(self, event: Event) -> None:
         """Take an event, before the detectors do."""
         step = self._train_step if event.step is None else event.step
@@ -134,7 +205,7 @@ class Context:
         return max(1.0, (self._train_step - self._first_step) / max(1, self.records - 1))
 
     def saw_step(self, step: int) -> None:
-        """Note the step of an evaluation or of layer statistics."""
+        """Note the step of something that is no training record."""
         if step > self.last_step:
             self.last_step = step
 
@@ -212,3 +283,4 @@ class Context:
         if rescaled:
             self.rescaled += 1
             self.loss.restart()
+        self.updates.restart()

@@ -21,7 +21,9 @@ from traintop.records import (
 )
 
 Feed = Callable[[Any], Sequence[Finding] | None]
-FEEDS = ("on_train", "on_eval", "on_layer_names", "on_layers", "on_event")
+FEEDS = ("on_train", "on_block", "on_eval", "on_layer_names", "on_layers", "on_event")
+BLOCK = 8
+"""Steps in a block of training records."""
 
 
 class Engine:
@@ -55,6 +57,7 @@ class Engine:
         self._found: dict[tuple[str, int], Finding] = {}
         self._off: set[str] = set()
         self._feeds: dict[str, list[Feed]] = {}
+        self._block: list[Row] = []
         self._bind()
 
     @property
@@ -94,31 +97,54 @@ class Engine:
         for detector in self._detectors:
             if self._silent(detector) and detector.current is not None:
                 ended.extend(detector.resolve(self.context.last_step))
-        return self._keep(ended)
+        for finding in ended:
+            self._found[finding.key] = finding
+            self.context.observe_finding(finding)
+        return ended
 
     def feed_train(self, row: Row) -> list[Finding]:
         """Take a training record; return the findings that it opened, changed or ended."""
-        self.context.observe(row)
-        return self._run("on_train", row)
+        context = self.context
+        context.observe(row)
+        news = self._run("on_train", row)
+        block = self._block
+        block.append(row)
+        # A block is a matter of steps, so that a run logged every 10 steps is not judged late.
+        if context.averaged or len(block) * context.stride >= BLOCK:
+            return news + self._end_block()
+        return news
 
     def feed_eval(self, row: Row) -> list[Finding]:
         """Take an evaluation."""
-        self.context.saw_step(row.step)
-        return self._run("on_eval", row)
+        news = self._end_block()
+        self.context.observe_eval(row)
+        return news + self._run("on_eval", row)
 
     def feed_layer_names(self, names: LayerNames) -> None:
         """Take the names of the layers, before their first statistics."""
+        self.context.observe_layer_names(names)
         self._run("on_layer_names", names)
 
     def feed_layers(self, stats: LayerStats) -> list[Finding]:
         """Take per-layer statistics."""
-        self.context.saw_step(stats.step)
-        return self._run("on_layers", stats)
+        news = self._end_block()
+        self.context.observe_layers(stats)
+        return news + self._run("on_layers", stats)
 
     def feed_event(self, event: Event) -> list[Finding]:
         """Take an event."""
+        news = self._end_block()
         self.context.observe_event(event)
-        return self._run("on_event", event)
+        return news + self._run("on_event", event)
+
+    def _end_block(self) -> list[Finding]:
+        """Hand on the training records since the last block, if there are any."""
+        block = self._block
+        if not block:
+            return []
+        self._block = []
+        self.context.observe_block(block)
+        return self._run("on_block", block)
 
     def _build(self, kind: type[Detector[Any]], limits: Thresholds) -> Detector[Any]:
         try:
@@ -128,6 +154,7 @@ class Engine:
 
     def _run(self, name: str, record: Any) -> list[Finding]:
         news: list[Finding] = []
+        context = self.context
         # `_fail` replaces the lists, so this one is safe to walk.
         for feed in self._feeds[name]:
             try:
@@ -137,11 +164,10 @@ class Engine:
                 continue
             if found:
                 news.extend(found)
-        return self._keep(news) if news else news
-
-    def _keep(self, news: list[Finding]) -> list[Finding]:
-        for finding in news:
-            self._found[finding.key] = finding
+                for finding in found:
+                    self._found[finding.key] = finding
+                    # At once: the next detector may ask what explains what it sees.
+                    context.observe_finding(finding)
         return news
 
     def _bind(self) -> None:
