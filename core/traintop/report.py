@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
 from traintop import strict_json
+from traintop.diagnosis import Episode, episodes
+from traintop.finding_text import Section, sections
 from traintop.records import (
     SEVERITIES,
     DetectorFailure,
@@ -18,10 +19,21 @@ from traintop.records import (
     State,
 )
 from traintop.session import Session
+from traintop.summary import Topic, summarise
 
 Verdict = Literal["healthy", "not judged", "info", "warning", "critical"]
-LISTED_EPISODES = 3
-"""Episodes of one ailment that are over and are written one by one; more are summed up."""
+
+
+class Story(msgspec.Struct, frozen=True, kw_only=True):
+    """One episode, without its findings, which the report holds already."""
+
+    root: str
+    severity: Severity
+    onset_step: int
+    resolved_step: int | None
+    findings: tuple[str, ...]
+    """Ids, the root first."""
+    story: str
 
 
 class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +48,10 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     findings: tuple[Finding, ...]
     not_judged: tuple[NotJudged, ...]
+    episodes: tuple[Story, ...] = ()
+    """The findings as stories, the worst first."""
+    summary: tuple[Topic, ...] = ()
+    """What the curves say."""
     failures: tuple[DetectorFailure, ...] = ()
     """Detectors that failed and were switched off."""
     problems: tuple[str, ...] = ()
@@ -48,17 +64,84 @@ def check(session: Session, now: float) -> CheckReport:
     judge = session.judge()
     run = session.run()
     state = session.state(now)
+    last_step = session.judged_until()
     return CheckReport(
         path=str(session.path),
         state="unknown" if state == "waiting" else state,
         run=0 if run is None else run.index,
-        last_step=session.judged_until(),
+        last_step=last_step,
         verdict=_verdict(session, findings),
         findings=findings,
         not_judged=() if judge is None else judge.not_judged,
+        episodes=tuple(map(_story, episodes(findings))),
+        summary=(
+            ()
+            if run is None
+            else summarise(run, session.catalogue, session.store.info, until=last_step)
+        ),
         failures=() if judge is None else tuple(judge.failures),
         problems=(*session.problems(), *_without_records(session)),
     )
+
+
+def to_json(report: CheckReport) -> str:
+    """Encode as one line of JSON."""
+    return strict_json.encode(report)
+
+
+def to_text(report: CheckReport) -> str:
+    """Write the report for a person, in plain text."""
+    lines = [f"{report.path}: {_headline(report)}"]
+    if report.summary:
+        lines.append("")
+    for topic in report.summary:
+        for index, text in enumerate(topic.lines):
+            lines.append(f"  {'' if index else topic.name:15} {text}")
+    for story, told in _told(report):
+        if story:
+            lines += ["", f"{SEVERITIES[max(map(_rank, told))].upper()}: {story}."]
+        for section in told:
+            lines += ["", f"{section.severity.upper():8} {section.title}  [{section.id}]"]
+            lines += [f"  {label + ':':9} {text}" for label, text in section.lines]
+    if recommended := _recommendations(report):
+        lines += ["", "What to do, in this order:"]
+        lines += [f"  {number}. {text}" for number, text in enumerate(recommended, 1)]
+    if report.not_judged:
+        lines += ["", "Not judged:"]
+        lines += [f"  {text}" for text in map(_blind, report.not_judged)]
+    for failure in report.failures:
+        lines += ["", f"The detector {failure.id} failed and was switched off: {failure.error}"]
+    lines += [""] * bool(report.problems) + [f"  {problem}" for problem in report.problems]
+    return "\n".join(lines)
+
+
+def to_markdown(report: CheckReport) -> str:
+    """Write the report as Markdown."""
+    lines = ["# Training Debug Report", "", f"`{report.path}`: **{_headline(report)}**"]
+    if report.summary:
+        lines.append("")
+    lines += [f"- **{topic.name}**: {'; '.join(topic.lines)}" for topic in report.summary]
+    for story, told in _told(report):
+        if story:
+            lines += ["", f"**{story}.**"]
+        for section in told:
+            lines += ["", f"## {section.severity}: {section.title} (`{section.id}`)", ""]
+            lines += [f"- {label}: {text}" for label, text in section.lines]
+    if recommended := _recommendations(report):
+        lines += ["", "## What to do", ""]
+        lines += [f"{number}. {text}" for number, text in enumerate(recommended, 1)]
+    if report.not_judged:
+        lines += [
+            "",
+            "## Not judged",
+            "",
+            *(f"- {text}" for text in map(_blind, report.not_judged)),
+        ]
+    for failure in report.failures:
+        lines += ["", f"The detector `{failure.id}` failed and was switched off: {failure.error}"]
+    if report.problems:
+        lines += ["", "## Could not be read", "", *(f"- {problem}" for problem in report.problems)]
+    return "\n".join(lines) + "\n"
 
 
 def _verdict(session: Session, findings: Sequence[Finding]) -> Verdict:
@@ -89,123 +172,52 @@ def _without_records(session: Session) -> list[str]:
     return lines
 
 
-def to_json(report: CheckReport) -> str:
-    """Encode as one line of JSON."""
-    return strict_json.encode(report)
-
-
-def to_text(report: CheckReport) -> str:
-    """Write the report for a person, in plain text."""
-    lines = [f"{report.path}: {_headline(report)}"]
-    for section in _sections(report.findings):
-        lines += ["", f"{section.severity.upper():8} {section.title}  [{section.id}]"]
-        lines += [f"  {label + ':':9} {text}" for label, text in section.lines]
-    if report.not_judged:
-        lines += ["", "Not judged:"]
-        lines += [f"  {blind.id}: needs {blind.needs}" for blind in report.not_judged]
-    for failure in report.failures:
-        lines += ["", f"The detector {failure.id} failed and was switched off: {failure.error}"]
-    lines += [""] * bool(report.problems) + [f"  {problem}" for problem in report.problems]
-    return "\n".join(lines)
-
-
-def to_markdown(report: CheckReport) -> str:
-    """Write the report as Markdown."""
-    lines = ["# Training Debug Report", "", f"`{report.path}`: **{_headline(report)}**"]
-    for section in _sections(report.findings):
-        lines += ["", f"## {section.severity}: {section.title} (`{section.id}`)", ""]
-        lines += [f"- {label}: {text}" for label, text in section.lines]
-    if report.not_judged:
-        lines += ["", "## Not judged", ""]
-        lines += [f"- `{blind.id}` needs {blind.needs}" for blind in report.not_judged]
-    for failure in report.failures:
-        lines += ["", f"The detector `{failure.id}` failed and was switched off: {failure.error}"]
-    if report.problems:
-        lines += ["", "## Could not be read", "", *(f"- {problem}" for problem in report.problems)]
-    return "\n".join(lines) + "\n"
-
-
 def _headline(report: CheckReport) -> str:
     last = "no step yet" if report.last_step is None else f"step {report.last_step}"
-    return f"{report.verdict.upper()} ({report.state}, {last})"
+    words = {"info": "HEALTHY, with advice"}.get(report.verdict, report.verdict.upper())
+    return f"{words} ({report.state}, {last})"
 
 
-class _Section(NamedTuple):
-    """What a person reads of one finding, or of many that are over and alike."""
-
-    severity: Severity
-    title: str
-    id: str
-    lines: list[tuple[str, str]]
-    """Labels and texts."""
-
-
-def _sections(findings: Sequence[Finding]) -> list[_Section]:
-    """Write each finding, those of one ailment that are over together where they are many."""
-    kinds = Counter(_kind(finding) for finding in findings)
-    many = {kind for kind, count in kinds.items() if count > LISTED_EPISODES and kind.over}
-    sections: list[_Section] = []
-    for finding in findings:
-        kind = _kind(finding)
-        if kind not in many:
-            sections.append(_one(finding))
-        elif kinds.pop(kind, 0):
-            sections.append(_sum([each for each in findings if _kind(each) == kind]))
-    return sections
-
-
-class _Kind(NamedTuple):
-    id: str
-    severity: Severity
-    over: bool
-
-
-def _kind(finding: Finding) -> _Kind:
-    return _Kind(finding.id, finding.severity, finding.resolved_step is not None)
-
-
-def _one(finding: Finding) -> _Section:
-    when = f"since step {finding.onset_step}, seen at step {finding.detected_step}"
-    if finding.resolved_step is not None:
-        when += f", over at step {finding.resolved_step}"
-    lines = [("when", when)]
-    lines += [("layers", ", ".join(finding.layers))] * bool(finding.layers)
-    lines += [("measured", line) for line in evidence_lines(finding)]
-    lines += [("likely", f"{cause.cause} ({cause.because})") for cause in finding.causes]
-    lines += [("next", test) for test in next_lines(finding)]
-    return _Section(finding.severity, finding.title, finding.id, lines)
-
-
-def _sum(episodes: Sequence[Finding]) -> _Section:
-    """Sum up episodes that are over; the longest one speaks for them."""
-    longest = max(episodes, key=lambda each: (each.resolved_step or 0) - each.onset_step)
-    last = max(each.resolved_step or 0 for each in episodes)
-    when = (
-        f"between steps {episodes[0].onset_step} and {last}, all over; "
-        f"the longest from step {longest.onset_step} to {longest.resolved_step}"
+def _story(episode: Episode) -> Story:
+    return Story(
+        root=episode.root,
+        severity=episode.severity,
+        onset_step=episode.onset_step,
+        resolved_step=episode.resolved_step,
+        findings=tuple(dict.fromkeys(finding.id for finding in episode.findings)),
+        story=episode.story,
     )
-    lines = [("when", when), *(("measured", line) for line in evidence_lines(longest)[:1])]
-    title = f"{longest.title}, {len(episodes)} times"
-    return _Section(longest.severity, title, longest.id, lines)
 
 
-def evidence_lines(finding: Finding) -> list[str]:
-    """Write each piece of evidence with its threshold in one line."""
-    lines: list[str] = []
-    for evidence in finding.evidence:
-        line = f"{evidence.what}: {evidence.value:.4g}"
-        if evidence.threshold is not None:
-            line += f" (threshold {evidence.threshold:.4g})"
-        if evidence.step is not None:
-            line += f" at step {evidence.step}"
-        lines.append(line)
-    return lines
+def _told(report: CheckReport) -> list[tuple[str, list[Section]]]:
+    """Each story with its findings in words, the worst first; alone, a finding has no story.
+
+    What stands alone, is over and alike is summed up.
+    """
+    found = episodes(report.findings)
+    stories = [each for each in found if len(each.findings) > 1]
+    alone = sections([each.findings[0] for each in found if len(each.findings) == 1])
+    told = [(each.story, sections(each.findings)) for each in stories]
+    told += [("", [section]) for section in alone]
+    return sorted(told, key=lambda each: -max(_rank(section) for section in each[1]))
 
 
-def next_lines(finding: Finding) -> list[str]:
-    """Write each next test in one line."""
-    return [
-        test.do
-        + (f" [{test.analysis} {test.checkpoint or ''}".rstrip() + "]" if test.analysis else "")
-        for test in finding.next
-    ]
+def _rank(section: Section) -> int:
+    return SEVERITIES.index(section.severity)
+
+
+def _recommendations(report: CheckReport) -> list[str]:
+    """The first test and the first fixes of each episode that is more than advice."""
+    found: list[str] = []
+    for episode in episodes(report.findings):
+        if episode.severity == "info":
+            continue
+        root = episode.findings[0]
+        found += [test.do for test in root.next[:1]]
+        found += [f"if that confirms it: {fix}" for fix in root.fixes[:2]]
+    return list(dict.fromkeys(found))
+
+
+def _blind(blind: NotJudged) -> str:
+    how = f"; to record it: {blind.record}" if blind.record else ""
+    return f"{blind.id}: needs {blind.needs}{how}"

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from traintop import description, report
+from traintop.finding_text import evidence_lines
 from traintop.records import Evidence, Finding
 from traintop.session import read_whole
 from traintop.settings import Settings
@@ -80,7 +81,7 @@ def test_few_episodes_are_listed():
 
 
 def test_evidence_reads_as_what_and_value():
-    assert report.evidence_lines(MANY[0]) == [
+    assert evidence_lines(MANY[0]) == [
         "highest gradient norm: 41 (threshold 10) at step 1000",
         "records beyond the threshold: 1",
     ]

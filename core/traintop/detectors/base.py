@@ -55,6 +55,8 @@ class Detector(Generic[T]):
     record: ClassVar[str | None] = None
     """How to record them, in words: the recorder's option, or the key to write."""
     thresholds_type: ClassVar[type[Thresholds]] = Thresholds
+    sudden: ClassVar[bool] = False
+    """Whether it begins at a step, so that what happened at that step may be behind it."""
     reads_loss_level: ClassVar[bool] = False
     """Whether it takes a falling loss for progress, which is wrong for RL and GANs."""
 
@@ -111,6 +113,9 @@ class Detector(Generic[T]):
         """
         self._episodes += 1
         fields.setdefault("title", self.title)
+        if self.sudden:
+            near = self.context.happenings.near(onset, self.context.stride)
+            fields["causes"] = (*fields.get("causes", ()), *near)
         root = self.context.explanation(self.id)
         if root is not None:
             severity = "info"

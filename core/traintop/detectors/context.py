@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from traintop.detectors.coincidence import Happenings, ago
 from traintop.detectors.evaluations import Evaluations
 from traintop.detectors.layer_state import LayerState
 from traintop.detectors.loss_level import LossLevel
@@ -61,6 +62,7 @@ class Context:
         accuracy: The smoothed training accuracy, NaN where it is not logged.
         evaluations: What was logged of a validation set.
         layers: What the layer records have said.
+        happenings: What happened when, for causes.
         raised: The latest finding of each id, of severity `warning` or worse.
         task_without_loss_level: Whether the task is one whose loss says nothing by its level.
     """
@@ -82,10 +84,12 @@ class Context:
         self.accuracy = math.nan
         self.evaluations = Evaluations()
         self.layers = LayerState()
+        self.happenings = Happenings()
         self.raised: dict[str, Finding] = {}
         self.task_without_loss_level = False
         self._first_step = 0
         self._train_step = -1
+        self._epoch = -1.0
         self._lr_moved = 0
         self._lr_highest = 0.0
         self._batch_size: float | None = None
@@ -120,6 +124,10 @@ class Context:
         self.records += 1
         if step > self.last_step:
             self.last_step = step
+        epoch = row.epoch
+        # Fractions of an epoch are the same epoch.
+        if epoch is not None and not self._epoch <= epoch < self._epoch + 1.0:
+            self._begin_epoch(step, epoch)
         lr = values.get("lr")
         if lr is not None:
             if lr != self.lr:
@@ -153,6 +161,7 @@ class Context:
         """Take an evaluation, before the detectors do."""
         self.saw_step(row.step)
         self.evaluations.add(row, self.loss.level)
+        self.happenings.add("evaluation", row.step, "an evaluation")
 
     def observe_layer_names(self, names: LayerNames) -> None:
         """Take the names of the layers, before the detectors do."""
@@ -198,6 +207,7 @@ class Context:
             path = event.fields.get("path")
             if isinstance(path, str) and step >= 0:
                 self._checkpoints.append((step, path))
+                self.happenings.add("checkpoint", step, "a checkpoint")
 
     @property
     def stride(self) -> float:
@@ -231,10 +241,16 @@ class Context:
                 )
                 return Cause(
                     cause="learning rate too high",
-                    because=f"lr rose {factor} at step {jump.step}, {abs(onset - jump.step)} steps "
-                    f"{'before' if jump.step <= onset else 'after'} the onset",
+                    because=f"lr rose {factor} at step {jump.step}, {ago(onset - jump.step)}",
+                    basis="measured",
                 )
         return None
+
+    def _begin_epoch(self, step: int, epoch: float) -> None:
+        if self._epoch >= 0 and epoch - epoch == 0.0:
+            self.happenings.add("epoch", step, "an epoch")
+        if epoch - epoch == 0.0:
+            self._epoch = float(math.floor(epoch))
 
     def _infer_cadence(self, num_batches: float) -> None:
         """Take records for means where they say that they hold many batches, far apart in steps."""
@@ -283,4 +299,5 @@ class Context:
         if rescaled:
             self.rescaled += 1
             self.loss.restart()
+            self.happenings.add("regime", step, reason.split(" at step")[0])
         self.updates.restart()

@@ -100,6 +100,7 @@ class Divergence(Detector[DivergenceThresholds]):
     id = "divergence"
     title = "Training loss diverged"
     needs = "training loss"
+    sudden = True
     thresholds_type: ClassVar[type[Thresholds]] = DivergenceThresholds
     reads_loss_level = True
 

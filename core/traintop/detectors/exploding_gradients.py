@@ -60,6 +60,7 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
     id = "exploding_gradients"
     title = "Gradients explode"
     needs = "gradient norm before clipping"
+    sudden = True
     thresholds_type: ClassVar[type[Thresholds]] = ExplodingGradientsThresholds
 
     def __init__(self, context: Context, thresholds: ExplodingGradientsThresholds) -> None:

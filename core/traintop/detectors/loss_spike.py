@@ -65,6 +65,7 @@ class LossSpike(Detector[LossSpikeThresholds]):
     id = "loss_spike"
     title = "Loss spike"
     needs = "training loss, 30 records or more"
+    sudden = True
     thresholds_type: ClassVar[type[Thresholds]] = LossSpikeThresholds
     reads_loss_level = True
 

@@ -40,6 +40,7 @@ class NanInf(Detector[NanInfThresholds]):
     id = "nan_inf"
     title = "Training loss is not finite"
     needs = "training loss or gradient norm"
+    sudden = True
     thresholds_type: ClassVar[type[Thresholds]] = NanInfThresholds
 
     def __init__(self, context: Context, thresholds: NanInfThresholds) -> None:

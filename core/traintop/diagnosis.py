@@ -1,0 +1,125 @@
+"""Joins findings into episodes: one story with its onset, the earliest cause first.
+
+A NaN after a gradient explosion after a jump of the learning rate is one episode of three findings,
+not three ailments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from traintop.detectors.precedence import EXPLAINED_BY, LEADS_TO
+from traintop.records import SEVERITIES, Finding, Severity
+
+SLACK_STEPS = 20
+"""Onsets are estimates: a consequence may seem to begin so many steps before its cause, or after
+its end ..."""
+
+SLACK_SHARE = 0.02
+"""... or this share of the steps up to there."""
+
+
+class Episode(msgspec.Struct, frozen=True, kw_only=True):
+    """Findings that are one story."""
+
+    root: str
+    """The id of the finding that the others follow from."""
+    severity: Severity
+    """Of the worst of them."""
+    onset_step: int
+    resolved_step: int | None
+    """Where the last of them was over; None while one is open."""
+    findings: tuple[Finding, ...]
+    """The root first, then in the order in which they began."""
+    story: str
+    """All of it in one sentence."""
+
+
+def episodes(findings: Sequence[Finding]) -> tuple[Episode, ...]:
+    """Join findings into episodes.
+
+    Two findings belong together where one may follow from the other (`precedence`) and began while
+    that was open, or about then.
+
+    Args:
+        findings: Of one run, in any order.
+
+    Returns:
+        The worst first, those of one severity in the order in which they began.
+    """
+    order = sorted(findings, key=lambda each: (each.onset_step, each.detected_step))
+    parent = list(range(len(order)))
+
+    def root_of(index: int) -> int:
+        while parent[index] != index:
+            index = parent[index]
+        return index
+
+    for later, effect in enumerate(order):
+        for index, cause in enumerate(order):
+            if index != later and follows(effect, cause):
+                a, b = root_of(index), root_of(later)
+                parent[max(a, b)] = min(a, b)
+    groups: dict[int, list[Finding]] = {}
+    for index, finding in enumerate(order):
+        groups.setdefault(root_of(index), []).append(finding)
+    found = [_episode(group) for group in groups.values()]
+    return tuple(
+        sorted(found, key=lambda each: (-SEVERITIES.index(each.severity), each.onset_step))
+    )
+
+
+def follows(effect: Finding, cause: Finding) -> bool:
+    """Whether one finding may be the consequence of another, by what they are and when."""
+    known = cause.id in EXPLAINED_BY.get(effect.id, ()) or effect.id in LEADS_TO.get(cause.id, ())
+    if not known:
+        return False
+    slack = max(SLACK_STEPS, SLACK_SHARE * effect.onset_step)
+    over = cause.resolved_step
+    return cause.onset_step - slack <= effect.onset_step and (
+        over is None or effect.onset_step <= over + slack
+    )
+
+
+def _episode(group: list[Finding]) -> Episode:
+    """Tell one episode; `group` is in the order of onsets."""
+    # The root is what nothing else explains; where two explain each other, the earlier one.
+    roots = [
+        each
+        for each in group
+        if not any(other is not each and follows(each, other) for other in group)
+    ]
+    # Advice is no root where something worse is one.
+    root = min(roots or group, key=lambda each: (each.severity == "info", each.onset_step))
+    ordered = (root, *(each for each in group if each is not root))
+    over = [each.resolved_step for each in group]
+    steps = [each for each in over if each is not None]
+    return Episode(
+        root=root.id,
+        severity=max((each.severity for each in group), key=SEVERITIES.index),
+        onset_step=min(each.onset_step for each in group),
+        resolved_step=max(steps) if len(steps) == len(over) else None,
+        findings=ordered,
+        story=_story(ordered),
+    )
+
+
+def _story(findings: Sequence[Finding]) -> str:
+    root, *rest = findings
+    because = f" ({root.causes[0].because})" if root.causes else ""
+    parts = [f"{root.title} at step {root.onset_step}{because}"]
+    counted: dict[str, int] = {}
+    for each in rest:
+        counted[each.id] = counted.get(each.id, 0) + 1
+        if counted[each.id] == 1:
+            parts.append(f"{_lower(each.title)} at step {each.onset_step}")
+    story = ", then ".join(parts)
+    again = [f"{name} {count} times" for name, count in counted.items() if count > 1]
+    return story + (f"; {', '.join(again)}" if again else "")
+
+
+def _lower(title: str) -> str:
+    """A title inside a sentence; abbreviations keep their capitals."""
+    return title if title[1:2].isupper() else title[:1].lower() + title[1:]

@@ -1,0 +1,216 @@
+"""What the curves of a run say, topic by topic, before any verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from traintop.catalogue import Catalogue
+from traintop.records import Floats, RunInfo
+from traintop.store import Run
+
+CONSTANT = 0.01
+"""Relative spread below which a learning rate is constant."""
+
+JUMP = 2.0
+"""Factor between neighbours that is a step of the schedule."""
+
+WARM_UP_RECORDS = 3
+"""The first steps of a warm-up from next to nothing are no jumps."""
+
+SHARE = 0.1
+"""Share of a series, at its end or beginning, that a level is the median of."""
+
+
+class Topic(msgspec.Struct, frozen=True, kw_only=True):
+    """What the curves say about one topic."""
+
+    name: str
+    lines: tuple[str, ...]
+
+
+class _Curve(NamedTuple):
+    """The finite values of a series, and their steps."""
+
+    steps: Floats
+    values: Floats
+    nonfinite: int
+
+    @property
+    def first(self) -> float:
+        return float(np.median(self.values[: self._part]))
+
+    @property
+    def last(self) -> float:
+        return float(np.median(self.values[-self._part :]))
+
+    @property
+    def _part(self) -> int:
+        return max(1, min(100, round(SHARE * len(self.values))))
+
+    def at(self, index: int) -> str:
+        return f"{self.values[index]:.4g} at step {self.steps[index]:.0f}"
+
+
+class _Curves:
+    """The series of a run by role."""
+
+    def __init__(self, run: Run, catalogue: Catalogue, until: float) -> None:
+        self._run = run
+        self._catalogue = catalogue
+        self._until = until
+
+    def get(self, role: str) -> _Curve | None:
+        ref = self._catalogue.by_role(self._run, role)
+        if ref is None:
+            return None
+        table = self._run.tables[ref.table]
+        series = table.series[ref.name]
+        values = series.values()
+        steps = table.step[series.rows_between(0, len(values))]
+        values, steps = values[steps <= self._until], steps[steps <= self._until]
+        finite = np.isfinite(values)
+        if not finite.any():
+            return None
+        return _Curve(steps[finite], values[finite], int(len(values) - finite.sum()))
+
+
+def summarise(
+    run: Run, catalogue: Catalogue, info: RunInfo, until: int | None = None
+) -> tuple[Topic, ...]:
+    """Say what the curves say; topics of which nothing was logged are left out.
+
+    Args:
+        run: What was read.
+        catalogue: The roles of its series.
+        info: `run.json`.
+        until: The last step that counts.
+    """
+    curves = _Curves(run, catalogue, np.inf if until is None else float(until))
+    topics = {
+        "Learning rate": _learning_rate(curves),
+        "Loss": _loss(curves),
+        "Accuracy": _accuracy(curves),
+        "Gradients": _gradients(curves, info),
+        "Weight updates": _updates(curves),
+        "Resources": _resources(curves),
+    }
+    found = [Topic(name=name, lines=tuple(lines)) for name, lines in topics.items()]
+    return tuple(topic for topic in found if topic.lines)
+
+
+def _learning_rate(curves: _Curves) -> Iterator[str]:
+    curve = curves.get("lr")
+    if curve is None:
+        return
+    values, steps = curve.values, curve.steps
+    peak = int(values.argmax())
+    high = float(values[peak])
+    if values.max() - values.min() <= CONSTANT * abs(high):
+        yield f"{high:.3g}, constant over {len(values)} records"
+        return
+    parts: list[str] = []
+    if peak and values[0] < high / 1.05:
+        parts.append(f"rises from {values[0]:.3g} to {high:.3g} until step {steps[peak]:.0f}")
+    else:
+        parts.append(f"begins at {values[0]:.3g}")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        factor = values[1:] / values[:-1]
+    jumps = np.flatnonzero((factor >= JUMP) | (factor <= 1 / JUMP))
+    jumps = jumps[jumps >= WARM_UP_RECORDS]
+    named = [f"{factor[jump]:.3g}x at step {steps[jump + 1]:.0f}" for jump in jumps[:4].tolist()]
+    if named:
+        more = len(jumps) - len(named)
+        parts.append(f"jumps {', '.join(named)}" + (f" and {more} times more" if more else ""))
+    if values[-1] < high / 1.05:
+        parts.append(f"is {values[-1]:.3g} now ({values[-1] / high:.2g} of its peak)")
+    yield ", ".join(parts)
+
+
+def _loss(curves: _Curves) -> Iterator[str]:
+    train, evaluation = curves.get("loss/train"), curves.get("loss/val")
+    if train is not None:
+        yield f"training {train.values[0]:.4g} -> {train.last:.4g}{_trend(train)}{_bad(train)}"
+    if evaluation is not None:
+        best = int(evaluation.values.argmin())
+        last = float(evaluation.values[-1])
+        text = f"validation {evaluation.values[0]:.4g} -> {last:.4g}"
+        if best < len(evaluation.values) - 1:
+            text += f", best {evaluation.at(best)}"
+        yield text + _bad(evaluation)
+        if train is not None:
+            yield f"gap between validation and training: {last - train.last:+.4g}"
+
+
+def _trend(curve: _Curve) -> str:
+    """Whether the last third still falls, by the medians of its halves."""
+    third = curve.values[-max(6, len(curve.values) // 3) :]
+    if len(third) < 6:
+        return ""
+    half = len(third) // 2
+    before, after = float(np.median(third[:half])), float(np.median(third[half:]))
+    if before == 0:
+        return ""
+    change = (after - before) / abs(before)
+    words = "flat" if abs(change) < 0.005 else "still falling" if change < 0 else "rising"
+    return f", {words} at the end ({change:+.1%} within the last third)"
+
+
+def _bad(curve: _Curve) -> str:
+    return f", {curve.nonfinite} values not finite" if curve.nonfinite else ""
+
+
+def _accuracy(curves: _Curves) -> Iterator[str]:
+    names = {
+        "accuracy/train": "training",
+        "accuracy/val": "validation",
+        "balanced_accuracy": "balanced validation",
+    }
+    for role, name in names.items():
+        curve = curves.get(role)
+        if curve is not None:
+            best = curve.at(int(curve.values.argmax()))
+            last = curve.last if role == "accuracy/train" else float(curve.values[-1])
+            yield f"{name} {last:.4g}, best {best}"
+
+
+def _gradients(curves: _Curves, info: RunInfo) -> Iterator[str]:
+    curve = curves.get("grad_norm")
+    if curve is None:
+        return
+    median, high = np.quantile(curve.values, (0.5, 0.99)).tolist()
+    top = int(curve.values.argmax())
+    yield (
+        f"norm {curve.first:.3g} -> {curve.last:.3g}, median {median:.3g}, 99 % below {high:.3g}, "
+        f"largest {curve.at(top)}{_bad(curve)}"
+    )
+    if info.grad_clip:
+        share = float((curve.values > info.grad_clip).mean())
+        yield f"{share:.0%} of the steps are clipped at {info.grad_clip:g}"
+
+
+def _updates(curves: _Curves) -> Iterator[str]:
+    curve = curves.get("update_ratio")
+    if curve is None:
+        return
+    still = float((curve.values == 0).mean())
+    moved = curve.values[curve.values > 0]
+    if len(moved):
+        yield f"update over weights: median {np.median(moved):.2g} a step (about 1e-3 is usual)"
+    if still:
+        yield f"{still:.0%} of the steps did not change the weights"
+
+
+def _resources(curves: _Curves) -> Iterator[str]:
+    throughput = curves.get("throughput")
+    if throughput is not None:
+        yield f"throughput {throughput.first:.4g} -> {throughput.last:.4g} samples/s"
+    memory = curves.get("gpu_memory")
+    if memory is not None:
+        yield (
+            f"GPU memory {memory.first:.4g} -> {memory.last:.4g} MB, "
+            f"at most {memory.values.max():.4g} MB"
+        )
