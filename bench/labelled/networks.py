@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from bench.labelled.recipe import Recipe
 
-ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "gelu": nn.GELU,
     "silu": nn.SiLU,
@@ -65,7 +65,8 @@ class Network(nn.Module):
         if self.branch is not None and self.branch_use == "detached":
             flat = embedded if embedded.ndim == 3 else embedded.flatten(1)
             features = features + self.branch(flat).detach()
-        return self.head(features)  # type: ignore[no-any-return] # a module's call has no type
+        outputs: Tensor = self.head(features)
+        return outputs
 
 
 def dense_body(recipe: Recipe, inputs: int) -> nn.Sequential:
@@ -111,7 +112,8 @@ class Embedding(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Embed."""
-        return self.tokens(tokens) + self.positions[: tokens.shape[1]]  # type: ignore[no-any-return] # as above
+        vectors: Tensor = self.tokens(tokens) + self.positions[: tokens.shape[1]]
+        return vectors
 
 
 class Block(nn.Module):
@@ -134,8 +136,10 @@ class Block(nn.Module):
         qkv = self.qkv(self.norm1(values)).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        values = values + self.drop(self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
-        return values + self.drop(self.down(self.act(self.up(self.norm2(values)))))  # type: ignore[no-any-return] # as above
+        mixed = mixed.transpose(1, 2).reshape(batch, length, width)
+        values = values + self.drop(self.out(mixed))
+        forward: Tensor = self.drop(self.down(self.act(self.up(self.norm2(values)))))
+        return values + forward
 
 
 @torch.no_grad()
@@ -162,15 +166,14 @@ def plant(recipe: Recipe, network: Network) -> list[nn.Parameter]:
 
 
 def _with_activation(
-    recipe: Recipe, layer: nn.Module, norm: Callable[[int], nn.Module]
+    recipe: Recipe, layer: nn.Linear | nn.Conv2d, norm: Callable[[int], nn.Module]
 ) -> list[nn.Module]:
     """A layer with its norm, activation and dropout."""
-    if isinstance(layer, nn.Linear | nn.Conv2d) and recipe.activation in ("relu", "gelu", "silu"):
+    if recipe.activation in ("relu", "gelu", "silu"):
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-    size = layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features
     return [
         layer,
-        *([norm(int(size))] if recipe.batch_norm else []),  # type: ignore[arg-type] # attributes of a Module have no type
+        *([norm(layer.weight.shape[0])] if recipe.batch_norm else []),
         ACTIVATIONS[recipe.activation](),
         *([nn.Dropout(recipe.dropout)] if recipe.dropout else []),
     ]
@@ -194,6 +197,6 @@ def _before_activations(network: nn.Module) -> Iterator[nn.Linear | nn.Conv2d]:
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             last = module
-        elif isinstance(module, tuple(ACTIVATIONS.values())) and last is not None:  # type: ignore[arg-type] # all are classes
+        elif type(module) in ACTIVATIONS.values() and last is not None:
             yield last
             last = None

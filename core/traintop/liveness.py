@@ -81,7 +81,9 @@ def allowed_silence(times: np.ndarray[tuple[int], np.dtype[np.float64]]) -> floa
     return max(PATIENCE * float(np.percentile(gaps, 99)), LEAST_SILENCE)
 
 
-def run_state(run: Run, info: RunInfo, now: float, modified: float | None) -> State:
+def run_state(
+    run: Run, info: RunInfo, now: float, modified: float | None, *, died: bool = False
+) -> State:
     """Say how a run stands.
 
     Args:
@@ -89,6 +91,7 @@ def run_state(run: Run, info: RunInfo, now: float, modified: float | None) -> St
         info: Its `run.json`.
         now: Seconds since 1970.
         modified: When its files were last written, seconds since 1970.
+        died: Whether its log ends with the word of its death.
     """
     last_step = run.last_step
     if last_step is None:
@@ -105,6 +108,9 @@ def run_state(run: Run, info: RunInfo, now: float, modified: float | None) -> St
         return "unknown"
     main = run.main
     silence = now - modified
+    # One rank's traceback, or one that was caught, is no death while others go on writing.
+    if died and not (alive and silence <= LEAST_SILENCE):
+        return "crashed"
     if silence <= LEAST_SILENCE or (main is not None and silence <= allowed_silence(main.time)):
         return "running"
     return "stalled" if alive or silence <= LONG_SILENCE else "unknown"

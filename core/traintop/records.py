@@ -35,6 +35,8 @@ ROLES = (
     "skipped_step",
     "balanced_accuracy",
     "majority_pred_fraction",
+    "compute_time",
+    "param_hash",
 )
 """What a series means, whatever its writer calls it. A series without a role is a custom metric."""
 
@@ -61,6 +63,10 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     amp: bool | None = None
     world_size: int | None = None
     seed: int | None = None
+    pretrained: bool | str | None = None
+    """Whether training began from trained weights, or from which."""
+    gpu_memory_total_mb: float | None = None
+    """Capacity of the device that `gpu_memory_mb` is of."""
     started: float | str | None = None
     target: str | None = None
     """`FILE:FUNCTION` that rebuilds model and data for analyses."""

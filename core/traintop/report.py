@@ -58,9 +58,21 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     """Files that could not be read, and lines that were passed over."""
 
 
-def check(session: Session, now: float) -> CheckReport:
-    """Report on the newest run of a session that has been read."""
-    findings = tuple(session.findings())
+def check(
+    session: Session,
+    now: float,
+    further: Sequence[Finding] = (),
+    not_judged: Sequence[NotJudged] = (),
+) -> CheckReport:
+    """Report on the newest run of a session that has been read.
+
+    Args:
+        session: What was read.
+        now: Seconds since 1970.
+        further: Findings of somebody else than the session, such as a comparison of runs.
+        not_judged: What that could not judge.
+    """
+    findings = (*session.findings(), *further)
     judge = session.judge()
     run = session.run()
     state = session.state(now)
@@ -72,7 +84,7 @@ def check(session: Session, now: float) -> CheckReport:
         last_step=last_step,
         verdict=_verdict(session, findings),
         findings=findings,
-        not_judged=() if judge is None else judge.not_judged,
+        not_judged=(*(() if judge is None else judge.not_judged), *not_judged),
         episodes=tuple(map(_story, episodes(findings))),
         summary=(
             ()

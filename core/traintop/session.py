@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from traintop.catalogue import Catalogue
 from traintop.checkpoints import Checkpoints
 from traintop.errors import PathError
-from traintop.liveness import run_state
 from traintop.problems import problem_lines
 from traintop.records import (
     Checkpoint,
@@ -28,6 +27,7 @@ from traintop.records import (
     State,
     Update,
 )
+from traintop.run_watch import RunWatch
 from traintop.settings import Settings
 from traintop.sources.discovery import Discovery
 from traintop.sources.newest import newest_run
@@ -78,10 +78,7 @@ class Session:
         self._sources: list[Source] = []
         self._judges: dict[int, Judge] = {}
         self._due = 0.0
-        self._modified: float | None = None
-        """When the files were last written, as their file system says."""
-        self._heard: float | None = None
-        """When something new last came in: its clock is ours, and pipes have no other."""
+        self._watch = RunWatch()
         self._caught_up = False
         """Whether what comes now is news, rather than history that is still being read."""
         self._checkpoints = Checkpoints()
@@ -160,11 +157,15 @@ class Session:
         reading = any(source.pending for source in self._sources)
         news = [] if reading or not self._judging else self._judge(JUDGED_RECORDS)
         if any(came) and (self._caught_up or self.path == STANDARD_INPUT):
-            self._heard = now
+            self._watch.heard(now)
         self._caught_up = not reading
         reports = self.reports()
         backlog = self._backlog()
         self._state = self.state(now)
+        run = self.run()
+        if run is not None and self._judging and self._until is None and self._caught_up:
+            store = self.store
+            news += self._watch.judge(self._state, run, store.info, store.log, now)
         return Update(
             records=came[0],
             log_lines=came[1],
@@ -205,10 +206,7 @@ class Session:
         else:
             for file in self._discovery.refresh():
                 self._sources.append(open_source(file.path, file.table, alone=file.alone))
-        self._modified = max(
-            (modified for source in self._sources if (modified := _modified(source.path))),
-            default=self._modified,
-        )
+        self._watch.look_at(source.path for source in self._sources)
 
     def _discover(self) -> None:
         """Find the run's files.
@@ -293,7 +291,10 @@ class Session:
     def findings(self, index: int | None = None) -> Sequence[Finding]:
         """Return all findings of a run, in the order in which they opened."""
         judge = self.judge(index)
-        return () if judge is None else judge.findings
+        if judge is None:
+            return ()
+        newest = self.run(index) is self.run()
+        return (*judge.findings, *self._watch.findings) if newest else judge.findings
 
     def not_judged(self, index: int | None = None) -> tuple[NotJudged, ...]:
         """Return what could not be judged of a run, and why."""
@@ -320,8 +321,7 @@ class Session:
         run = self.run()
         if run is None:
             return "waiting"
-        wrote = [when for when in (self._modified, self._heard) if when is not None]
-        return run_state(run, self.store.info, now, max(wrote, default=None))
+        return self._watch.state(run, self.store.info, self.store.log, now)
 
     def reports(self) -> list[SourceReport]:
         """Return what each file turned out to be."""
@@ -387,10 +387,3 @@ def open_paths(paths: Sequence[str], settings: Settings) -> list[Session]:
         here = Path.cwd()
         return [Session(newest_run(here) or here, settings)]
     return [Session(Path(path), settings) for path in paths]
-
-
-def _modified(path: Path) -> float | None:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return None

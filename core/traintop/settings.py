@@ -1,7 +1,8 @@
 """Typed settings: which keys there are, where they are read from, and what is refused.
 
 Later sources win: built-in values, the user's `config.toml`, `traintop.toml` beside the run or
-`[tool.traintop]` of a `pyproject.toml` there, command line flags.
+`[tool.traintop]` of a `pyproject.toml` there, command line flags. What is executed, or sent away,
+is never taken from beside a run (`USERS_OWN`).
 """
 
 from __future__ import annotations
@@ -36,10 +37,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """`FILE:FUNCTION` that builds model and data for analyses; else what the run recorded."""
     python: str | None = None
     """Interpreter that analyses run with; else the one that the run recorded."""
+    on_finding: str | None = None
+    """Program run for each new finding of a run that is followed; not taken from beside a run."""
+    webhook: str | None = None
+    """Web address that new findings are posted to as JSON; not taken from beside a run."""
+    bell: bool = False
+    """Ring the terminal's bell at a new finding of a run that is followed."""
+    notify: Literal["off", "auto", "osc9", "osc777"] = "off"
+    """Have the terminal show new findings on the desktop, and by which sequence."""
     detectors: dict[str, dict[str, float]] = {}
     """Thresholds by detector: `[detectors.loss_spike]`."""
+    mutes: list[str] = []
+    """Rule ids whose findings are shown as muted and do not count, such as `plateau`."""
     keys: dict[str, str] = {}
     """Other keys for actions, by action id; `traintop config keys` lists them."""
+
+
+USERS_OWN = ("on_finding", "webhook")
+"""Keys that are taken from the user's own folder or the command line only: a run that was made by
+somebody else must not choose what is executed here, or where its findings are sent."""
 
 
 def config_folder() -> Path:
@@ -126,6 +142,11 @@ def _read(file: Path) -> dict[str, Any]:
             near = difflib.get_close_matches(key, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(known)}"
             raise SettingsError(f"{file}: unknown key {key!r}; {hint}")
+        if key in USERS_OWN and file != config_folder() / "config.toml":
+            raise SettingsError(
+                f"{file}: {key!r} is not taken from beside a run, whose writer must not choose what"
+                f" is executed or sent here: put it into {config_folder() / 'config.toml'}"
+            )
     try:
         msgspec.convert(table, Settings)
     except msgspec.ValidationError as error:

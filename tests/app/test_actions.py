@@ -7,7 +7,8 @@ import pytest
 from traintop.errors import SettingsError
 from traintop.session import Session
 from traintop.settings import Settings
-from traintop_tui.actions import ACTIONS, actions_for, key_signs
+from traintop_tui.actions import ACTIONS, actions_for
+from traintop_tui.key_signs import key_signs
 from traintop_tui.launch_app import make_app
 
 

@@ -24,9 +24,12 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module("detection")
 
 
-def test_the_labelled_runs_are_judged_as_well_as_before(bench: ModuleType) -> None:
+def test_the_labelled_runs_are_judged_as_well_as_before(
+    bench: ModuleType, capfd: pytest.CaptureFixture[str]
+) -> None:
     runs = sorted(label.parent for label in RUNS.glob("*/label.json"))
     scores, _ = bench.score(runs, bench.ours, 2)
+    assert not capfd.readouterr().err
     assert scores.healthy > 30
     assert len(scores.false_alarms) <= 0.05 * scores.healthy, scores.false_alarms
     assert len(scores.wrong) <= 0.03 * scores.faulty, scores.wrong

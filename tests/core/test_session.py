@@ -134,7 +134,7 @@ def test_findings_do_not_depend_on_how_the_files_are_read(tmp_path, burst):
     session = Session(tmp_path, Settings())
     while session.pump(NOW, burst).more:
         pass
-    assert [finding.id for finding in whole.findings()][:1] == ["divergence"]
+    assert "divergence" in [finding.id for finding in whole.findings()]
     assert list(session.findings()) == list(whole.findings())
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
-Where = Literal["everywhere", "charts", "overview", "layers", "findings", "log", "analyses"]
+Where = Literal[
+    "everywhere", "replay", "charts", "overview", "layers", "findings", "log", "analyses"
+]
 
 
 class Action(NamedTuple):
@@ -79,6 +81,14 @@ ACTIONS: tuple[Action, ...] = (
         "Go to the previous run",
         "everywhere",
     ),
+    Action(
+        "replay",
+        "T",
+        "Replay",
+        "Show the run as it was at a step and what would have been said then, or go back to now",
+        "everywhere",
+        footer=True,
+    ),
     Action("next_theme", "t", "Theme", "Go to the next colour theme", "everywhere"),
     Action(
         "toggle_ascii",
@@ -95,6 +105,35 @@ ACTIONS: tuple[Action, ...] = (
         "everywhere",
         footer=True,
     ),
+    Action("replay_play", "space", "Play", "Let the run go on by itself, or stop", "replay"),
+    Action("replay_back", "left", "Back", "Go back by a hundredth of the window", "replay"),
+    Action("replay_on", "right", "On", "Go on by a hundredth of the window", "replay"),
+    Action(
+        "replay_back_fast", "shift+left", "Far back", "Go back by a tenth of the window", "replay"
+    ),
+    Action("replay_on_fast", "shift+right", "Far on", "Go on by a tenth of the window", "replay"),
+    Action("replay_record_back", "comma", "Record back", "Go back by one record", "replay"),
+    Action("replay_record_on", "full_stop", "Record on", "Go on by one record", "replay"),
+    Action("replay_first", "home", "First step", "Go to the first step", "replay"),
+    Action("replay_last", "end", "Last step", "Go to the newest step", "replay"),
+    Action(
+        "replay_next_finding",
+        "n",
+        "Next finding",
+        "Go to the step at which the next finding was seen",
+        "replay",
+    ),
+    Action(
+        "replay_previous_finding",
+        "N",
+        "Previous finding",
+        "Go to the step at which the previous finding was seen",
+        "replay",
+    ),
+    Action("replay_go_to", "percent_sign", "Go to", "Type a step, or a share as 40%", "replay"),
+    Action("replay_faster", "right_curly_bracket", "Faster", "Play twice as fast", "replay"),
+    Action("replay_slower", "left_curly_bracket", "Slower", "Play half as fast", "replay"),
+    Action("replay_leave", "escape", "Leave", "Go back to the present", "replay"),
     Action("cursor_left", "left,h", "Cursor left", "Move the step cursor left", "charts"),
     Action("cursor_right", "right,l", "Cursor right", "Move the step cursor right", "charts"),
     Action(
@@ -268,6 +307,23 @@ ACTIONS: tuple[Action, ...] = (
         short="Seen",
     ),
     Action(
+        "mute",
+        "M",
+        "Mute",
+        "Say no more of this rule on these layers, or unmute it; kept with the run",
+        "findings",
+        footer=True,
+    ),
+    Action("undo_triage", "U", "Undo", "Take back the last mute or acknowledgement", "findings"),
+    Action(
+        "open_finding_layer",
+        "l",
+        "Layer",
+        "Show the curves of the layer that the finding names",
+        "findings",
+        footer=True,
+    ),
+    Action(
         "go_to_finding",
         "g",
         "Go there",
@@ -277,8 +333,20 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("log_search", "slash", "Search", "Search the log", "log", footer=True),
     Action("log_filter", "ampersand", "Filter", "Show only lines that match", "log", footer=True),
-    Action("log_next_match", "n", "Next match", "Go to the next match", "log"),
-    Action("log_previous_match", "N", "Previous match", "Go to the previous match", "log"),
+    Action(
+        "log_next_match",
+        "n",
+        "Next match",
+        "Go to the next match; without a search to where the next finding began",
+        "log",
+    ),
+    Action(
+        "log_previous_match",
+        "N",
+        "Previous match",
+        "Go to the previous match or finding",
+        "log",
+    ),
     Action("log_down", "down,j", "Line down", "Go one line down", "log"),
     Action("log_up", "up,k", "Line up", "Go one line up", "log"),
     Action("log_page_down", "pagedown,space", "Page down", "Go one page down", "log"),
@@ -326,25 +394,3 @@ def actions_for(*places: Where) -> list[Action]:
 def with_keymap(actions: Iterable[Action], keymap: Mapping[str, str]) -> list[Action]:
     """Return actions with the keys that a user has given them."""
     return [action._replace(keys=keymap.get(action.id, action.keys)) for action in actions]
-
-
-_SIGNS = {
-    "question_mark": "?", "right_square_bracket": "]", "left_square_bracket": "[", "colon": ":",
-    "plus": "+", "equals_sign": "=", "minus": "-", "less_than_sign": "<", "comma": ",",
-    "greater_than_sign": ">", "full_stop": ".", "exclamation_mark": "!", "slash": "/",
-    "ampersand": "&", "left": "←", "right": "→", "up": "↑", "down": "↓", "escape": "Esc",
-    "enter": "Enter", "tab": "Tab", "pagedown": "PgDn", "pageup": "PgUp", "space": "Space",
-    "home": "Home", "end": "End",
-}  # fmt: skip
-
-
-def key_signs(keys: str) -> str:
-    """Write key names as they stand on a keyboard: `plus,equals_sign,i` is `+ = i`."""
-    return " ".join(_sign(key) for key in keys.split(","))
-
-
-def _sign(key: str) -> str:
-    *modifiers, last = key.split("+")
-    names = {"ctrl": "^", "shift": "Shift-"}
-    sign = _SIGNS.get(last, last.upper() if last.startswith("f") and len(last) > 1 else last)
-    return "".join(names.get(modifier, modifier + "-") for modifier in modifiers) + sign

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.style import Style
 from textual.app import App, SystemCommand
@@ -27,6 +27,9 @@ from traintop_tui.model import Model
 from traintop_tui.screens.overview import OverviewScreen
 from traintop_tui.screens.run_screen import RunScreen, bindings_of
 from traintop_tui.theme import TraintopTheme, styles, textual_theme
+
+if TYPE_CHECKING:
+    from traintop_tui.replaying import Replaying
 
 
 def _screen(module: str, name: str) -> Screen[Any]:
@@ -80,6 +83,7 @@ class TraintopApp(App[int]):
         # Now, and not on mount, where it would parse all style sheets a second time.
         self.theme = model.settings.theme
         self.chart_styles: dict[str, Style] = styles(self.themes[model.settings.theme])
+        self.replaying: Replaying | None = None
         self._follower = (
             Follower(model.sessions, model.jobs, model.gpu, self._post_news) if follow else None
         )
@@ -129,6 +133,8 @@ class TraintopApp(App[int]):
     def on_news(self, news: News) -> None:
         """Redraw what is in sight."""
         self.model.take(news.updates)
+        if self.model.replay is None:
+            self.leave_replay()  # The run is another one now.
         self.redraw()
 
     def redraw(self) -> None:
@@ -148,7 +154,8 @@ class TraintopApp(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Offer every action of the table that works here, and every theme."""
-        places = screen.PLACES if isinstance(screen, RunScreen) else ()
+        places = ("replay", *screen.PLACES) if isinstance(screen, RunScreen) else ()
+        places = places if self.model.replay is not None else places[1:]
         for action in actions_for("everywhere", *places):
             target = "app" if action.where == "everywhere" else "screen"
             name = f"{target}.{action.id}"
@@ -198,8 +205,35 @@ class TraintopApp(App[int]):
         self._go_to_run(-1)
 
     def _go_to_run(self, by: int) -> None:
+        self.leave_replay()
         self.model.go_to_run(by)
         self.redraw()
+
+    def action_replay(self) -> None:
+        from traintop_tui.replaying import Replaying
+
+        if self.model.replay is not None:
+            self.leave_replay()
+            return
+        if not self.model.start_replay(self._first_to_replay()):
+            self.notify("There is no record to replay yet.")
+            return
+        self.replaying = Replaying(self, self.model, self.redraw)
+        self.redraw()
+
+    def _first_to_replay(self) -> float:
+        """Return where a replay begins: the cursor, else where the first finding was seen."""
+        cursor, seen = self.model.view.cursor, self.model.whole_findings()
+        if cursor is not None:
+            return cursor
+        return min((each.detected_step for each in seen), default=self.model.extent[0])
+
+    def leave_replay(self) -> None:
+        """Go back to the present, if the run is replayed."""
+        if self.replaying is not None:
+            self.replaying.stop()
+            self.replaying = None
+            self.redraw()
 
     def action_next_theme(self) -> None:
         names = list(self.themes)

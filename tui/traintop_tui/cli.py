@@ -13,7 +13,7 @@ from typing import Any
 from traintop import __version__
 from traintop.errors import TraintopError
 
-EXIT_FOUND, EXIT_UNREADABLE = 1, 2
+EXIT_UNREADABLE = 2
 
 DESCRIPTION = """\
 The live training debugger in the terminal.
@@ -126,44 +126,9 @@ def _take_keyboard() -> None:
 
 
 def _check(arguments: list[str]) -> int:
-    parser = _parser("check", "The Training Debug Report of a run, with no terminal.")
-    parser.add_argument("paths", nargs="+", metavar="PATH")
-    parser.add_argument("--format", choices=("text", "markdown", "json"), default="text")
-    parser.add_argument(
-        "--fail-on",
-        choices=("info", "warning", "critical"),
-        default="critical",
-        help="exit with 1 if a finding is at least so severe (default: critical)",
-    )
-    parser.add_argument("--until", type=int, metavar="STEP", help="judge as if the run ended there")
-    parsed = parser.parse_args(arguments)
+    from traintop_tui.check_command import check
 
-    import time
-
-    from traintop import report
-    from traintop.records import SEVERITIES
-    from traintop.session import read_whole
-    from traintop.settings import load_settings
-
-    write = {"text": report.to_text, "markdown": report.to_markdown, "json": report.to_json}
-    code = 0
-    for path in parsed.paths:
-        try:
-            settings, _ = load_settings(Path(path))
-            session = read_whole(path, settings, until=parsed.until)
-        except TraintopError as error:
-            print(f"traintop: {error}", file=sys.stderr)
-            code = EXIT_UNREADABLE
-            continue
-        checked = report.check(session, time.time())
-        print(write[parsed.format](checked))
-        if checked.verdict == "not judged":
-            print(f"traintop: {path}: nothing that could be judged was read", file=sys.stderr)
-            code = EXIT_UNREADABLE
-        limit = SEVERITIES.index(parsed.fail_on)
-        if any(SEVERITIES.index(finding.severity) >= limit for finding in checked.findings):
-            code = max(code, EXIT_FOUND)
-    return code
+    return check(arguments)
 
 
 def _describe(arguments: list[str]) -> int:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import msgspec
 
 from traintop.settings import Settings, config_folder, load_settings, settings_files
-from traintop_tui.actions import ACTIONS, key_signs
+from traintop_tui.actions import ACTIONS
+from traintop_tui.key_signs import key_signs
 
 
 def config(arguments: Sequence[str]) -> int:

@@ -1,14 +1,23 @@
-"""What the screens say of findings beyond the report: which comes first, which test answers it."""
+"""What the screens say of findings beyond the report: their order, the tests that answer them."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from traintop.analyses import ANALYSES
+from traintop.finding_text import LISTED_EPISODES
 from traintop.records import SEVERITIES, Finding, NextTest
-from traintop.report import LISTED_EPISODES
+
+if TYPE_CHECKING:
+    from traintop.diagnosis import Episode
+
+MOST_JOINED = 200
+"""Findings: whether more than these belong together is not looked into, it would take too long."""
+TEST_KEYS = {"lr_find": "L", "dead_neurons": "D"}
+"""By analysis: the key that starts it, as it stands in the table of actions; A lists the others."""
 
 
 def urgency(finding: Finding) -> tuple[bool, int, int]:
@@ -47,3 +56,23 @@ def runnable(finding: Finding) -> NextTest | None:
 def test_words(test: NextTest) -> str:
     """Write a test with the name of its checkpoint; its whole path would bury the rest."""
     return test.do + (f" ({Path(test.checkpoint).name})" if test.checkpoint else "")
+
+
+def key_of(test: NextTest, finding: Finding) -> str:
+    """Return the key that starts a test; empty where this program has no such analysis."""
+    if test is runnable(finding):
+        return "Enter"
+    if test.analysis not in ANALYSES:
+        return ""
+    return TEST_KEYS.get(test.analysis or "", "A")
+
+
+def joined(findings: Sequence[Finding]) -> tuple[Episode, ...]:
+    """Join findings into episodes, the worst first; where they are very many, each alone."""
+    if not findings:
+        return ()
+    from traintop.diagnosis import episodes  # It knows detectors, which no picture waits for.
+
+    if len(findings) <= MOST_JOINED:
+        return episodes(findings)
+    return tuple(story for finding in findings for story in episodes([finding]))

@@ -1,19 +1,15 @@
-"""The one thread that reads: it pumps the sessions, and says when there is news.
-
-It sleeps in the operating system's file events, with a heartbeat beside them, because events are
-lost on network file systems, through links, and when a directory is made anew.
-"""
+"""The one thread that reads: it pumps the sessions, and says when there is news."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from traintop.gpu import GpuMonitor
 from traintop.records import Update
 from traintop.session import Session
+from traintop_tui.file_events import POLL, file_events
 from traintop_tui.job_list import JobList
 
 READ_BYTES = 1 << 19
@@ -22,10 +18,6 @@ LEAST_FRAME = 0.2
 """Seconds between two pictures while records come in steadily; the first one is drawn at once."""
 LOADING_FRAME = 0.4
 """The same while history is loaded: reading matters more than drawing."""
-HEARTBEAT = 0.5
-"""Seconds after which silence is looked into, where file events can be trusted."""
-POLL = 0.1
-"""The same where they cannot: on network file systems."""
 
 
 class Follower:
@@ -61,7 +53,7 @@ class Follower:
         prepared = False
         pending = True
         loading = False
-        wait = self._waits()
+        wait = file_events(self._sessions, self._stop)
         while not self._stop.is_set():
             now = time.time()
             updates = [session.pump(now, READ_BYTES) for session in self._sessions]
@@ -90,38 +82,3 @@ class Follower:
                 self._stop.wait(POLL)
             else:
                 next(wait, None)
-
-    def _waits(self) -> Iterator[None]:
-        """Sleep until a file changes or the heartbeat is due, for each `next` until stopped."""
-        from watchfiles import watch
-
-        while not self._stop.is_set():
-            folders = self._folders()
-            polling = any(session.needs_polling for session in self._sessions)
-            if polling or not folders:
-                self._stop.wait(POLL if polling else HEARTBEAT)
-                yield
-                continue
-            try:
-                for _ in watch(
-                    *folders,
-                    watch_filter=None,
-                    debounce=100,
-                    step=20,
-                    stop_event=self._stop,
-                    rust_timeout=int(HEARTBEAT * 1000),
-                    yield_on_timeout=True,
-                    raise_interrupt=False,
-                    recursive=False,
-                ):
-                    yield
-                    if self._stop.is_set() or self._folders() != folders:
-                        break
-            except (OSError, RuntimeError):
-                # No more watches to be had, or a folder went away: the heartbeat goes on.
-                self._stop.wait(POLL)
-                yield
-
-    def _folders(self) -> list[Path]:
-        folders = {folder for session in self._sessions for folder in session.folders()}
-        return sorted(folder for folder in folders if folder.is_dir())

@@ -70,6 +70,37 @@ def marks_on_axis(
     return marks + [Mark(column, "finding", finding.severity) for column, finding in placed]
 
 
+def marks_of(finding: Finding, edges: Floats) -> list[Mark]:
+    """Return the marks of one finding: its onset, underlined as far as it lasted, and the others.
+
+    Args:
+        finding: The finding.
+        edges: Shape (columns + 1,), the steps between pixel columns.
+    """
+    end = float(edges[-1]) if finding.resolved_step is None else float(finding.resolved_step)
+    # What begins before the window is underlined from its edge on.
+    first = int(np.searchsorted(edges, finding.onset_step, side="right")) - 1
+    last = min(int(np.searchsorted(edges, end, side="right")) - 1, len(edges) - 2)
+    marks = [Mark(first, "finding", finding.severity, until=last)]
+    for mark, _, step in legend_of(finding)[1:]:
+        column = column_of(step, edges)
+        if column is not None:
+            marks.append(mark._replace(column=column))
+    return marks
+
+
+def legend_of(finding: Finding) -> list[tuple[Mark, str, int]]:
+    """Return what is marked of one finding: the mark, its word and its step."""
+    severity = finding.severity
+    legend = [
+        (Mark(0, "finding", severity), "onset", finding.onset_step),
+        (Mark(0, "seen", severity), "seen", finding.detected_step),
+    ]
+    if finding.resolved_step is not None:
+        legend.append((Mark(0, "over", severity), "over", finding.resolved_step))
+    return legend
+
+
 def _at(steps: Iterable[float], kind: MarkKind, edges: Floats) -> list[Mark]:
     columns = (column_of(step, edges) for step in steps)
     return [Mark(column, kind) for column in columns if column is not None]

@@ -47,6 +47,9 @@ class Panel:
 
 
 FINDING_STATISTICS = {
+    "frozen_params": "update_ratio",
+    "disconnected_params": "grad_norm",
+    "update_ratio_off": "update_ratio",
     "dead_units": "act_dead_frac",
     "vanishing_gradients": "grad_norm",
     "exploding_gradients": "grad_norm",

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import msgspec
 
 from traintop.detectors.context import Context
+from traintop.detectors.rank_rounds import Round
 from traintop.records import (
     Cause,
     Event,
@@ -90,6 +91,10 @@ class Detector(Generic[T]):
         """Take per-layer statistics."""
         raise NotImplementedError
 
+    def on_ranks(self, found: Round) -> Sequence[Finding]:
+        """Take the training records of all ranks at one step."""
+        raise NotImplementedError
+
     def on_event(self, event: Event) -> Sequence[Finding]:
         """Take an event."""
         raise NotImplementedError
@@ -136,11 +141,14 @@ class Detector(Generic[T]):
         """Change fields of the open episode.
 
         Advice (`info`) that becomes a warning is dated anew: `detected_step` is when it was said.
+        While an open finding explains it, it stays advice.
         """
         if self.current is None:
             return ()
         severity = fields.get("severity", self.current.severity)
         if self.current.severity == "info" and severity != "info":
+            if self.context.explanation(self.id) is not None:
+                fields["severity"] = "info"
             fields.setdefault("detected_step", self.context.last_step)
         self.current = msgspec.structs.replace(self.current, **fields)
         return (self.current,)

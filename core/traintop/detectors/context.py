@@ -11,7 +11,9 @@ from traintop.detectors.coincidence import Happenings, ago
 from traintop.detectors.evaluations import Evaluations
 from traintop.detectors.layer_state import LayerState
 from traintop.detectors.loss_level import LossLevel
+from traintop.detectors.loss_trend import LossTrend
 from traintop.detectors.precedence import AFTERMATH, EXPLAINED_BY
+from traintop.detectors.rank_rounds import RankRounds
 from traintop.detectors.update_level import UpdateLevel
 from traintop.records import Cause, Event, Finding, LayerNames, LayerStats, Row, RunInfo
 
@@ -23,6 +25,9 @@ WARM_UP_FLAT = 20
 
 ACCURACY_WEIGHT = 0.05
 """Weight of the newest record in the smoothed training accuracy."""
+
+WARM_UP_FLAT_AVERAGED = 1
+"""The same where a record is a mean over many steps: an epoch or a window."""
 
 LR_JUMP = 2.0
 """A learning rate that changes by this factor in one record begins a new regime."""
@@ -58,10 +63,12 @@ class Context:
         lr: The learning rate in force, NaN where it is not logged.
         lr_jumps: The latest jumps of the learning rate, oldest first.
         loss: The level of the training loss.
+        trend: Its course over long stretches.
         updates: How far a step moves the weights.
         accuracy: The smoothed training accuracy, NaN where it is not logged.
         evaluations: What was logged of a validation set.
         layers: What the layer records have said.
+        ranks: The records of several ranks, step by step.
         happenings: What happened when, for causes.
         raised: The latest finding of each id, of severity `warning` or worse.
         task_without_loss_level: Whether the task is one whose loss says nothing by its level.
@@ -80,10 +87,12 @@ class Context:
         self.lr = math.nan
         self.lr_jumps: deque[LrChange] = deque(maxlen=16)
         self.loss = LossLevel()
+        self.trend = LossTrend()
         self.updates = UpdateLevel()
         self.accuracy = math.nan
         self.evaluations = Evaluations()
         self.layers = LayerState()
+        self.ranks = RankRounds()
         self.happenings = Happenings()
         self.raised: dict[str, Finding] = {}
         self.task_without_loss_level = False
@@ -132,14 +141,19 @@ class Context:
         if lr is not None:
             if lr != self.lr:
                 self._changed_lr(step, lr)
-            elif self.warming_up and self.records - self._lr_moved > WARM_UP_FLAT:
+            elif self.warming_up and self.records - self._lr_moved > (
+                WARM_UP_FLAT_AVERAGED if self.averaged else WARM_UP_FLAT
+            ):
                 self.warming_up = False
         elif self.warming_up and self.lr != self.lr:
             limit = max(WARM_UP_STEPS, 0.01 * (self.info.planned_steps or 0))
-            self.warming_up = step - self._first_step < limit
+            self.warming_up = step - self._first_step < limit and not (
+                self.averaged and self.records > WARM_UP_FLAT_AVERAGED
+            )
         loss = values.get("loss/train")
         if loss is not None:
             self.loss.add(step, loss)
+            self.trend.add(step, loss, self.lr)
         batch_size = values.get("batch_size")
         if batch_size is not None and batch_size != self._batch_size:
             self._changed_batch_size(batch_size)
@@ -191,6 +205,16 @@ class Context:
             each for each in causes if each.resolved_step is None or each.resolved_step >= since
         ]
         return min(open_ones, key=lambda each: each.onset_step, default=None)
+
+    @property
+    def lr_highest(self) -> float:
+        """The highest learning rate so far, 0 where none is logged."""
+        return self._lr_highest
+
+    @property
+    def lr_was_lowered(self) -> bool:
+        """Whether the latest jumps of the learning rate have one downwards."""
+        return any(jump.after < jump.before for jump in self.lr_jumps)
 
     @property
     def share_done(self) -> float:
@@ -299,5 +323,6 @@ class Context:
         if rescaled:
             self.rescaled += 1
             self.loss.restart()
+            self.trend.restart()
             self.happenings.add("regime", step, reason.split(" at step")[0])
         self.updates.restart()

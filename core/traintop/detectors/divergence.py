@@ -232,6 +232,9 @@ class Divergence(Detector[DivergenceThresholds]):
         first = self._first
         self._worst = context.loss.level
         onset = max(0, round(row.step - (first.high + 1) * context.stride))
+        if self._eval_improved_at >= onset and context.averaged:
+            # Of few means, the first may be the odd one.
+            return ()
         limit = first.ratio * first.reference
         evidence = Evidence(
             what=f"losses above {limit:.4g} among the last {first.window}",
@@ -292,5 +295,5 @@ class Divergence(Detector[DivergenceThresholds]):
         if context.lr >= 2.5 * self._lr_at_best > 0:
             factor = context.lr / self._lr_at_best
             because = f"lr rose {factor:.3g}x since the best loss at step {context.loss.best_step}"
-            return (Cause(cause="learning rate too high", because=because),)
+            return (Cause(cause="learning rate too high", because=because, basis="measured"),)
         return ()

@@ -21,7 +21,9 @@ from traintop.records import (
 )
 
 Feed = Callable[[Any], Sequence[Finding] | None]
-FEEDS = ("on_train", "on_block", "on_eval", "on_layer_names", "on_layers", "on_event")
+FEEDS = (
+    *("on_train", "on_block", "on_eval", "on_layer_names", "on_layers", "on_event", "on_ranks"),
+)
 BLOCK = 8
 """Steps in a block of training records."""
 
@@ -130,6 +132,18 @@ class Engine:
         news = self._end_block()
         self.context.observe_layers(stats)
         return news + self._run("on_layers", stats)
+
+    def feed_rank(self, rank: int, row: Row) -> list[Finding]:
+        """Take a training record of one of several ranks, those of rank 0 included.
+
+        They are judged side by side, apart from the run itself, which is rank 0's: see
+        `feed_train`. The order in which ranks come makes no difference.
+        """
+        news: list[Finding] = []
+        context = self.context
+        for each in context.ranks.add(rank, row, context.info):
+            news += self._run("on_ranks", each)
+        return news
 
     def feed_event(self, event: Event) -> list[Finding]:
         """Take an event."""

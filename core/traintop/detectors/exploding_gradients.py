@@ -11,6 +11,7 @@ from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
 from traintop.detectors.layers import named
 from traintop.detectors.loss_level import ABSURD
+from traintop.detectors.start_scale import cause_of_start, start_scale
 from traintop.detectors.windows import RunningMedian
 from traintop.records import (
     Cause,
@@ -22,6 +23,9 @@ from traintop.records import (
     Row,
     Severity,
 )
+
+LARGE_UPDATE = 0.02
+"""Median update over weights that tells of a learning rate too high; a prototype's value."""
 
 LAYER_MEMORY = 0.1
 """Weight of the newest record in a layer's usual (geometric mean) gradient norm."""
@@ -46,8 +50,10 @@ class ExplodingGradientsThresholds(Thresholds, frozen=True):
     """... and at least these many records."""
     start_norm: float = 60.0
     """Norm of the first gradients that, with `start_loss`, is a bad start; a prototype's value."""
-    start_loss: float = 3.0
-    """Multiple of the loss of guessing, ln(classes), that the first losses must exceed for it."""
+    start_loss: float = 2.0
+    """Multiple of the loss of guessing, ln(classes), that the first losses must exceed for it, or
+    activations that grow from layer to layer (`start_scale`). Class weights and auxiliary losses
+    stay below."""
     clipped_share: float = 0.9
     """Share of equal norms in the window from which on they are taken for clipped ones."""
     quiet: float = 50
@@ -60,6 +66,10 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
     id = "exploding_gradients"
     title = "Gradients explode"
     needs = "gradient norm before clipping"
+    record = (
+        "Recorder(model, optimizer) writes `grad_norm` from before clipping; or write the norm "
+    )
+    record += "that the clipping function returns"
     sudden = True
     thresholds_type: ClassVar[type[Thresholds]] = ExplodingGradientsThresholds
 
@@ -185,33 +195,37 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         batch = context.info.batch_size
         # A loss that is summed over the batch starts at batch x guessing, and that is no fault.
         summed = batch is not None and 0.7 < first / (batch * chance) < 1.4
-        if norm > thresholds.start_norm and first > thresholds.start_loss * chance and not summed:
+        scale = start_scale(context)
+        grows = scale is not None and scale.grows
+        far_off = first > thresholds.start_loss * chance
+        if norm > thresholds.start_norm and (far_off or grows) and not summed:
             self._starts.append(norm)
         if len(self._starts) < 2:
             return ()
         self._peak = (max(self._starts), step)
         self._exploded = len(self._starts)
-        because = f"the first loss was {first:.3g}, guessing would be {chance:.3g}"
+        evidence = [
+            Evidence(
+                what="norm of the first gradients",
+                value=self._peak[0],
+                threshold=thresholds.start_norm,
+                step=step,
+            )
+        ]
+        if chance > 0.0:
+            what = "first loss over that of guessing"
+            limit = thresholds.start_loss
+            evidence.append(Evidence(what=what, value=first / chance, threshold=limit))
+        cause, fixes = cause_of_start(scale, first, context)
         return self.open(
             "warning",
             max(0, step - 1),
-            (
-                Evidence(
-                    what="norm of the first gradients",
-                    value=self._peak[0],
-                    threshold=thresholds.start_norm,
-                    step=step,
-                ),
-                Evidence(
-                    what="first loss over that of guessing",
-                    value=first / chance,
-                    threshold=thresholds.start_loss,
-                ),
-            ),
+            evidence,
             title="Gradients explode from the first step",
             series=("grad_norm",),
             layers=self._layers,
-            causes=(Cause(cause="initialisation or input scale far too large", because=because),),
+            causes=(cause,),
+            fixes=fixes,
             next=(
                 self.next_test("Check range and normalisation of the inputs", "data", step),
                 self.next_test("Gradient flow through the layers", "gradient_flow", step),
@@ -257,7 +271,7 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         return self.update(evidence=(growth, lowest, *self._evidence()))
 
     def _open(self, step: int, harmed: bool) -> Findings:
-        cause = self.context.lr_rise(step, within=round(max(50.0, 20 * self.context.stride)))
+        causes, fixes = self._causes(step)
         return self.open(
             self._severity() if harmed else "info",
             step,
@@ -265,12 +279,46 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
             title=self.title if harmed else "Gradient norm far above its past",
             series=("grad_norm",),
             layers=self._layers,
-            causes=() if cause is None else (cause,),
+            causes=causes,
             next=(
                 self.next_test("Gradient flow through the layers", "gradient_flow", step),
                 self.next_test("LR range test", "lr_find", step),
             ),
+            fixes=fixes,
         )
+
+    def _causes(self, step: int) -> tuple[tuple[Cause, ...], tuple[str, ...]]:
+        context = self.context
+        usual = self._usual_norm()
+        causes: list[Cause] = []
+        fixes: list[str] = []
+        rise = context.lr_rise(step, within=round(max(50.0, 20 * context.stride)))
+        if rise is not None:
+            jump = context.lr_jumps[-1]
+            causes.append(rise)
+            fixes.append(f"lr {jump.after:.3g} -> {jump.before:.3g}, as before step {jump.step}")
+        update = context.updates.median
+        if update > LARGE_UPDATE:
+            because = (
+                f"the median step moved the weights by {update:.2g} of their norm, 1e-3 is usual"
+            )
+            causes.append(Cause(cause="learning rate too high", because=because))
+            if context.lr > 0.0 and rise is None:
+                share = update / LARGE_UPDATE
+                fixes.append(f"lr {context.lr:.3g} -> {context.lr / (3.0 * share):.2g}")
+        clip = context.info.grad_clip
+        if clip is None and usual < math.inf:
+            if not causes:
+                because = f"the run does not clip, and was used to a norm of {usual:.3g}"
+                causes.append(Cause(cause="single batches with extreme gradients", because=because))
+            fixes.append(f"clip at {2.0 * usual:.2g}, twice the median norm before step {step}")
+        elif clip is not None and clip > 4.0 * usual:
+            fixes.append(f"clip at {2.0 * usual:.2g} instead of {clip:g}")
+        return tuple(causes), tuple(fixes)
+
+    def _usual_norm(self) -> float:
+        limit = self._limit
+        return limit / self.thresholds.ratio if limit < math.inf else self._usual
 
     def _escalate(self, severity: Severity) -> Findings:
         """The loss bears the advice out: it becomes a finding."""
@@ -298,7 +346,7 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
 
     def _evidence(self) -> tuple[Evidence, ...]:
         norm, step = self._peak
-        usual = self._limit / self.thresholds.ratio if self._limit < math.inf else self._usual
+        usual = self._usual_norm()
         found = [
             Evidence(
                 what="highest gradient norm",

@@ -15,7 +15,7 @@ from traintop.detectors.windows import (
     noise_floor,
     theil_sen,
 )
-from traintop.records import Evidence, NotJudged, Row
+from traintop.records import Cause, Evidence, NotJudged, Row
 
 
 class LossSpikeThresholds(Thresholds, frozen=True):
@@ -36,6 +36,10 @@ class LossSpikeThresholds(Thresholds, frozen=True):
     """Robust standard deviations (MAD) of the log-loss: losses are skewed, their logs less so. For
     `records`; in a longer run the largest of all that noise, sqrt(2 ln n), is larger, and the
     threshold grows alike: 6.4 in 200,000 records, about OLMo-core's 6 and OLMo 2's 7."""
+    small: float = 0.5
+    """Share above the median below which a spike is a small one (runmedic's 1.5 x trend) ..."""
+    z_small: float = 6.0
+    """... for which this takes the place of `z` (OLMo-core's 6): a tail reaches that far too."""
     records: float = 450
     """Length of the run that `z` and `over_range` are meant for."""
     deviations: float = 5.0
@@ -65,6 +69,7 @@ class LossSpike(Detector[LossSpikeThresholds]):
     id = "loss_spike"
     title = "Loss spike"
     needs = "training loss, 30 records or more"
+    record = "recorder.step(loss=loss) at each step: the mean over an epoch hides a spike"
     sudden = True
     thresholds_type: ClassVar[type[Thresholds]] = LossSpikeThresholds
     reads_loss_level = True
@@ -81,6 +86,7 @@ class LossSpike(Detector[LossSpikeThresholds]):
         self._peak = (0.0, 0.0, 0)
         self._back = 0
         self._judged = False
+        self._before: Row | None = None
 
     def on_train(self, row: Row) -> Findings:
         """Judge a loss by the past, then let it in unless it is a spike."""
@@ -95,6 +101,7 @@ class LossSpike(Detector[LossSpikeThresholds]):
         if not value > self._over_maximum * window.maximum or not self._is_spike(value):
             window.add(value)
             self._run = 0
+            self._before = row
             return self._calm(row) if self.current is not None else ()
         self._run += 1
         if self._run >= self.thresholds.shift_after:
@@ -135,7 +142,8 @@ class LossSpike(Detector[LossSpikeThresholds]):
             thresholds.hard_samples / batch if batch and context.loss.chance > 0 else 0.0,
             reach * (max(values) - usual),
         )
-        return value > usual + least and log_z(value, values) > growth * thresholds.z
+        z = thresholds.z_small if value < (1.0 + thresholds.small) * usual else thresholds.z
+        return value > usual + least and log_z(value, values) > growth * z
 
     def _spike(self, row: Row, value: float) -> Findings:
         self._quiet = 0
@@ -146,22 +154,46 @@ class LossSpike(Detector[LossSpikeThresholds]):
         if higher or self.current is None:
             self._peak = (value, usual, row.step)
         if self.current is None:
-            cause = self.context.lr_rise(row.step, within=50)
+            causes, fixes = self._causes(row)
             return self.open(
                 "warning",
                 row.step,
                 self._evidence(),
                 title=f"Loss spike at step {row.step}",
                 series=("loss/train",),
-                causes=() if cause is None else (cause,),
+                causes=causes,
                 next=(
                     self.next_test("Check the batches around the spike", "data", row.step),
                     self.next_test("Gradient flow through the layers", "gradient_flow", row.step),
                 ),
+                fixes=fixes,
             )
         if self._run > 1 and not higher:
             return ()
         return self.update(evidence=self._evidence(), **self._words())
+
+    def _causes(self, row: Row) -> tuple[tuple[Cause, ...], tuple[str, ...]]:
+        """Tell a bad batch from a bad step by the gradients, where both records have them."""
+        context = self.context
+        causes: list[Cause] = []
+        fixes: list[str] = []
+        rise = context.lr_rise(row.step, within=50)
+        if rise is not None:
+            jump = context.lr_jumps[-1]
+            causes.append(rise)
+            fixes.append(f"lr {jump.after:.3g} -> {jump.before:.3g}, as before step {jump.step}")
+        before = self._before.values if self._before is not None else {}
+        norm, usual = row.values.get("grad_norm", math.nan), before.get("grad_norm", math.nan)
+        if norm > 3.0 * usual > 0.0:
+            because = f"the gradient norm was {norm:.3g} with it, {usual:.3g} one record before"
+            causes.append(Cause(cause="a batch unlike the others", because=because))
+            clip = context.info.grad_clip
+            if clip is None or clip > 2.0 * usual:
+                fixes.append(f"clip at {2.0 * usual:.2g}, twice the gradient norm before it")
+        path = context.checkpoint_before(row.step)
+        back = f"resume from {path} and skip" if path else "skip"
+        fixes.append(f"if the loss does not come back: {back} the batches around step {row.step}")
+        return tuple(causes), tuple(fixes)
 
     def _words(self) -> dict[str, str]:
         if self._spikes < 2 or self.current is None:

@@ -26,6 +26,9 @@ class NanInfThresholds(Thresholds, frozen=True):
     absurd: float = ABSURD
     """A magnitude that is treated like infinity. No published value: twelve orders above any
     cross-entropy or squared error, an overflow in all but name."""
+    in_a_row: float = 3
+    """Records in a row with a non-finite gradient norm alone that are a finding, where mixed
+    precision may be in use and does not say which steps it skips; fewer are advice."""
     recovered_after: float = 10
     """Finite records in a row that end the episode: one window of most loggers."""
 
@@ -34,12 +37,14 @@ class NanInf(Detector[NanInfThresholds]):
     """Only losses, the gradient norm and layer gradients count: an undefined metric is no fault.
 
     Any non-finite loss is a finding (all published rules agree). A non-finite gradient norm is one
-    too, except on a step that the loss scaler skips: its search for the scale needs those.
+    too, except on a step that the loss scaler skips: its search for the scale needs those, and what
+    is more than a search is for `amp_overflow`.
     """
 
     id = "nan_inf"
     title = "Training loss is not finite"
     needs = "training loss or gradient norm"
+    record = "recorder.step(loss=loss) at each step"
     sudden = True
     thresholds_type: ClassVar[type[Thresholds]] = NanInfThresholds
 
@@ -54,8 +59,8 @@ class NanInf(Detector[NanInfThresholds]):
         self._clean_step = 0
         self._scaled = False
         self._skipped_step = -1
+        self._in_a_row = 0
         self._last_norm: float | None = None
-        self._seen = False
 
     def on_train(self, row: Row) -> Findings:
         """Check loss and gradient norm."""
@@ -70,16 +75,19 @@ class NanInf(Detector[NanInfThresholds]):
         found: Findings = ()
         skipped = self._skipped(row)
         if not -absurd < loss < absurd:
-            found = self._bad("loss/train", row.step, loss)
+            self._in_a_row += 1
+            found = self._bad("loss/train", row.step, loss, certain=not skipped)
         if not -absurd < norm < absurd and not skipped:
-            found = self._bad("grad_norm", row.step, norm) or found
+            self._in_a_row += -absurd < loss < absurd
+            certain = self.context.info.amp is False or row.values.get("loss_scale") == 1.0
+            found = self._bad("grad_norm", row.step, norm, certain=certain) or found
         return found
 
     def on_eval(self, row: Row) -> Findings:
         """Check the validation loss."""
         loss = row.values.get("loss/val", 0.0)
         if not -self._absurd < loss < self._absurd:
-            return self._bad("loss/val", row.step, loss)
+            return self._bad("loss/val", row.step, loss, certain=True)
         if self.current is not None and set(self._counts) == {"loss/val"}:
             return self._end(row.step)
         return ()
@@ -99,7 +107,8 @@ class NanInf(Detector[NanInfThresholds]):
             if self._scaled:
                 return ()
             self._layers = bad
-            return self._bad("layers", stats.step, float(np.nansum(counts)))
+            certain = not self.context.info.amp
+            return self._bad("layers", stats.step, float(np.nansum(counts)), certain=certain)
         if self._layers:
             return ()
         self._layers = bad
@@ -122,21 +131,29 @@ class NanInf(Detector[NanInfThresholds]):
             self._skipped_step = row.step
         return skipped
 
-    def _bad(self, signal: str, step: int, value: float) -> Findings:
+    def _bad(self, signal: str, step: int, value: float, *, certain: bool) -> Findings:
         self._clean = 0
+        certain = certain or self._in_a_row >= self.thresholds.in_a_row
         count = self._counts[signal] = self._counts.get(signal, 0) + 1
         self._first.setdefault(signal, (step, value))
         series = tuple(name for name in self._counts if name != "layers")
         if self.current is None:
+            causes = self._causes(signal, step)
             return self.open(
-                "critical",
+                "critical" if certain else "info",
                 step,
                 self._evidence(),
                 title=TITLES[signal],
                 series=series,
                 layers=self._layers,
-                causes=self._causes(signal, step),
+                causes=causes,
                 next=(self.next_test("Find the first module with a NaN", "nan_source", step),),
+                fixes=self._fixes(signal, step, causes),
+            )
+        if certain and self.current.severity == "info":
+            title = TITLES["loss/train" if "loss/train" in self._counts else signal]
+            return self.update(
+                severity="critical", title=title, series=series, evidence=self._evidence()
             )
         if count == 1:
             return self.update(series=series, evidence=self._evidence())
@@ -147,6 +164,7 @@ class NanInf(Detector[NanInfThresholds]):
         if not self._clean:
             self._clean_step = step
         self._clean += 1
+        self._in_a_row = 0
         train = any(signal != "loss/val" for signal in self._counts)
         if train and self._clean >= self.thresholds.recovered_after:
             return self._end(self._clean_step)
@@ -193,3 +211,24 @@ class NanInf(Detector[NanInfThresholds]):
                 cause = "a bad batch, or a log, division or root of 0 in the forward pass"
                 causes.append(Cause(cause=cause, because=because))
         return tuple(causes)
+
+    def _fixes(self, signal: str, step: int, causes: tuple[Cause, ...]) -> tuple[str, ...]:
+        fixes: list[str] = []
+        lr, norm = self.context.lr, self._last_norm
+        jumps = [jump for jump in self.context.lr_jumps if jump.step <= step]
+        grew = any("lr" in each.because or "diverged" in each.cause for each in causes)
+        if jumps and jumps[-1].after > jumps[-1].before > 0 and grew:
+            fixes.append(f"lr {jumps[-1].after:.3g} -> {jumps[-1].before:.3g}, as before the jump")
+        elif lr > 0.0 and grew:
+            fixes.append(f"lr {lr:.3g} -> {lr / 10:.2g}")
+        if grew and self.context.info.grad_clip is None and norm:
+            fixes.append(f"clip gradients, at no more than {norm:.2g}: the last finite norm")
+        if not grew and signal in ("loss/train", "loss/val"):
+            fixes += [
+                "guard what `nan_source` names: log(x.clamp_min(1e-8)), sqrt(x + 1e-8), n >= 1",
+                f"check the batch of step {step} for NaN, empty or masked-out samples",
+            ]
+        checkpoint = self.context.checkpoint_before(step)
+        if checkpoint is not None:
+            fixes.append(f"resume from {checkpoint}: weights that have become NaN stay NaN")
+        return tuple(fixes)

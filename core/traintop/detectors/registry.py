@@ -6,26 +6,88 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from traintop.detectors.amp_overflow import AmpOverflow
+from traintop.detectors.bad_initialization import BadInitialization
 from traintop.detectors.base import Detector, Thresholds
+from traintop.detectors.class_collapse import ClassCollapse
+from traintop.detectors.data_not_shuffled import DataNotShuffled
 from traintop.detectors.dead_units import DeadUnits
+from traintop.detectors.disconnected_params import DisconnectedParams
 from traintop.detectors.divergence import Divergence
+from traintop.detectors.eval_mode_training import EvalModeTraining
 from traintop.detectors.exploding_gradients import ExplodingGradients
+from traintop.detectors.frozen_params import FrozenParams
+from traintop.detectors.grad_clip_too_tight import GradClipTooTight
+from traintop.detectors.input_not_normalized import InputNotNormalized
+from traintop.detectors.labels_broken import LabelsBroken
+from traintop.detectors.loss_scaled_by_accumulation import LossScaledByAccumulation
 from traintop.detectors.loss_spike import LossSpike
+from traintop.detectors.lr_reduced_too_early import LrReducedTooEarly
+from traintop.detectors.lr_schedule_mismatch import LrScheduleMismatch
+from traintop.detectors.lr_too_high import LrTooHigh
+from traintop.detectors.lr_too_low import LrTooLow
+from traintop.detectors.masked_nan import MaskedNan
+from traintop.detectors.memory_leak import MemoryLeak
 from traintop.detectors.nan_inf import NanInf
+from traintop.detectors.noisy_gradients import NoisyGradients
+from traintop.detectors.not_learning import NotLearning
+from traintop.detectors.oscillation import Oscillation
+from traintop.detectors.out_of_memory_soon import OutOfMemorySoon
 from traintop.detectors.overfitting import Overfitting
 from traintop.detectors.plateau import Plateau
+from traintop.detectors.saturated_units import SaturatedUnits
+from traintop.detectors.throughput_drop import ThroughputDrop
+from traintop.detectors.underfitting import Underfitting
+from traintop.detectors.update_ratio_off import UpdateRatioOff
+from traintop.detectors.val_leakage import ValLeakage
 from traintop.detectors.vanishing_gradients import VanishingGradients
+from traintop.detectors.weight_decay_too_high import WeightDecayTooHigh
+from traintop.detectors.wrong_loss import WrongLoss
+from traintop.detectors.zero_grad_missing import ZeroGradMissing
+from traintop.detectors.straggler import Straggler
+from traintop.detectors.rank_desync import RankDesync
 from traintop.errors import SettingsError
 
 DETECTORS: tuple[type[Detector[Any]], ...] = (
+    AmpOverflow,
     NanInf,
     Divergence,
+    LrTooHigh,
+    LrReducedTooEarly,
+    LrScheduleMismatch,
+    LrTooLow,
+    Oscillation,
+    UpdateRatioOff,
     LossSpike,
-    Plateau,
     Overfitting,
     ExplodingGradients,
     VanishingGradients,
     DeadUnits,
+    BadInitialization,
+    GradClipTooTight,
+    InputNotNormalized,
+    LossScaledByAccumulation,
+    MaskedNan,
+    NoisyGradients,
+    ZeroGradMissing,
+    MemoryLeak,
+    OutOfMemorySoon,
+    ThroughputDrop,
+    ValLeakage,
+    DataNotShuffled,
+    DisconnectedParams,
+    EvalModeTraining,
+    FrozenParams,
+    SaturatedUnits,
+    WeightDecayTooHigh,
+    WrongLoss,
+    LabelsBroken,
+    ClassCollapse,
+    Underfitting,
+    Plateau,
+    NotLearning,
+    Straggler,
+    RankDesync,
 )
 """In the order in which they see a record: what stops a run comes first."""
 

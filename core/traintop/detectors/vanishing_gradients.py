@@ -10,12 +10,16 @@ import numpy as np
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
 from traintop.detectors.layers import AT_MOST, named
+from traintop.detectors.standstill import standstill
 from traintop.detectors.windows import median
 from traintop.records import Cause, Evidence, Floats, LayerNames, LayerStats, NotJudged, Severity
 
 NOT_IN_DEPTH = ("bias", "norm", "bn", "ln_", "emb", "wte", "wpe")
 """Parts of names whose gradients differ from the weights' around them by what they are: few
 elements, or rows that a batch does not touch."""
+
+SQUASHING = ("sigmoid", "hardsigmoid", "tanh", "softsign")
+"""Activations whose derivative is below 1 nearly everywhere."""
 
 
 class VanishingGradientsThresholds(Thresholds, frozen=True):
@@ -39,6 +43,9 @@ class VanishingGradientsThresholds(Thresholds, frozen=True):
     """Share of the planned steps before that can be said ..."""
     after_records: float = 50
     """... and where no plan is known, training records."""
+    extreme: float = 0.01
+    """Share of the limit below which half of that wait is enough: a network that starts late, but
+    starts, has not been seen with less than a tenth of the limit."""
     dead_share: float = 0.6
     """Share of dead units in some ReLU layer from which on they are the fault, and this only their
     symptom."""
@@ -52,6 +59,7 @@ class VanishingGradients(Detector[VanishingGradientsThresholds]):
     id = "vanishing_gradients"
     title = "Gradients vanish in the first layers"
     needs = "per-layer gradient norms of at least 3 weight layers"
+    record = "Recorder(model, optimizer, layers_every=10); or `grad_norm` in layers.jsonl"
     thresholds_type: ClassVar[type[Thresholds]] = VanishingGradientsThresholds
 
     def __init__(self, context: Context, thresholds: VanishingGradientsThresholds) -> None:
@@ -132,12 +140,24 @@ class VanishingGradients(Detector[VanishingGradientsThresholds]):
         *,
         symptom: bool,
     ) -> Findings:
-        consequence = () if symptom else self._consequence()
+        thresholds = self.thresholds
+        wait = 0.5 if ratio < thresholds.extreme * limit else 1.0
+        consequence = (
+            ()
+            if symptom
+            else standstill(
+                self.context,
+                thresholds.not_learning,
+                wait * thresholds.after,
+                wait * thresholds.after_records,
+            )
+        )
         severity: Severity = "warning" if consequence else "info"
         if self.current is not None:
-            if self.current.severity == "info" and severity != "info":
+            worse = self.current.severity == "info" and severity != "info"
+            if worse and self.context.explanation(self.id) is None:
                 evidence = (*self.current.evidence[:2], *consequence)
-                return self.update(severity=severity, evidence=evidence, causes=self._causes(ratio))
+                return self.update(severity=severity, evidence=evidence)
             return ()
         return self.open(
             severity,
@@ -159,29 +179,33 @@ class VanishingGradients(Detector[VanishingGradientsThresholds]):
                 self.next_test("Gradient flow through the layers", "gradient_flow", step),
                 self.next_test("Saturated and dead units", "dead_neurons", step),
             ),
+            fixes=self._fixes(),
         )
-
-    def _consequence(self) -> tuple[Evidence, ...]:
-        """That the loss does not fall, once enough of the run has passed to say so."""
-        context = self.context
-        loss = context.loss
-        thresholds = self.thresholds
-        planned = context.info.planned_steps
-        early = (
-            context.last_step < thresholds.after * planned
-            if planned
-            else context.records < thresholds.after_records
-        )
-        if early or context.task_without_loss_level or not loss.start > 0:
-            return ()
-        if loss.best < thresholds.not_learning * loss.start:
-            return ()
-        value = loss.best / loss.start
-        what = "best smoothed loss over the starting loss"
-        limit = thresholds.not_learning
-        return (Evidence(what=what, value=value, threshold=limit, step=context.last_step),)
 
     def _causes(self, ratio: float) -> tuple[Cause, ...]:
+        names = self.context.layers.names
+        depth = int(np.count_nonzero(self._chosen)) if self._chosen is not None else 0
         because = f"the first layers get {ratio:.1e} of the gradient of the last, per element"
-        cause = "saturating activations, too deep without shortcuts, or weights that shrink"
-        return (Cause(cause=cause, because=because),)
+        deep = Cause(cause=f"{depth} layers without shortcuts or normalisation", because=because)
+        bounded = [kind for kind in names.act_kinds if kind.lower().startswith(SQUASHING)]
+        if not bounded:
+            shrunk = Cause(cause="small initialisation, or weights that shrink", because=because)
+            return (deep, shrunk)
+        # The derivative of a sigmoid is 1/4 at most (Bengio 1994; Glorot and Bengio 2010).
+        most = f"; the derivative of a sigmoid is at most {0.25 ** len(bounded):.0e} in all"
+        because = f"{len(bounded)} of {len(names.act_kinds)} activations are {bounded[0]}"
+        because += most if bounded[0].lower() == "sigmoid" else ""
+        squashing = Cause(
+            cause=f"{bounded[0]} activations in depth", because=because, basis="measured"
+        )
+        return (squashing, deep)
+
+    def _fixes(self) -> tuple[str, ...]:
+        kinds = self.context.layers.names.act_kinds
+        bounded = [kind for kind in kinds if kind.lower().startswith(SQUASHING)]
+        fixes = ["add shortcuts (x + f(x)) or a LayerNorm or BatchNorm before each activation"]
+        if bounded:
+            fixes.insert(0, f"replace {bounded[0]} by ReLU or GELU, with kaiming_normal_ weights")
+        else:
+            fixes.append("initialise with kaiming_normal_ (ReLU) or xavier_uniform_ (tanh) weights")
+        return tuple(fixes)

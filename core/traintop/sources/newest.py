@@ -20,12 +20,25 @@ PEEKED = 20
 """Files of other formats that are opened, the newest first, to see whether they hold metrics."""
 
 METRICS = (".jsonl", ".ndjson", ".json")
+RECORDS = (".jsonl", ".ndjson", ".log.json")
+"""Those of them whose names say that they hold a record a line."""
 LOGS = (".log", ".out")
 
 
-def find_runs(below: Path) -> list[Path]:
-    """The run folders of our own format below a folder, the one written to last first."""
-    return [path for _, path in sorted(_scan(below)[0], reverse=True)]
+def find_runs(below: Path, most: float = MAX_ENTRIES) -> list[Path]:
+    """The run folders of our own format below a folder, the one written to last first.
+
+    Args:
+        below: Where to look.
+        most: Entries to look at.
+    """
+    return [path for _, path in sorted(_scan(below, most)[0], reverse=True)]
+
+
+def find_metrics(below: Path, most: float = MAX_ENTRIES) -> list[Path]:
+    """The files of other formats below a folder that hold a record a line, by path."""
+    named = sorted(path for _, path in _scan(below, most)[1] if path.name.endswith(RECORDS))
+    return [path for path in named if _format(path) == "jsonl"]
 
 
 def newest_run(below: Path) -> Path | None:
@@ -52,14 +65,14 @@ def newest_run(below: Path) -> Path | None:
 Found = list[tuple[float, Path]]
 
 
-def _scan(below: Path) -> tuple[Found, Found, Found]:
+def _scan(below: Path, most: float = MAX_ENTRIES) -> tuple[Found, Found, Found]:
     """Our own run folders, files that may hold metrics, and logs, each with when it was written."""
     own: Found = []
     metrics: Found = []
     logs: Found = []
     folders = deque([(below, 0)])
     seen = 0
-    while folders and seen < MAX_ENTRIES:
+    while folders and seen < most:
         folder, depth = folders.popleft()
         try:
             with os.scandir(folder) as entries:

@@ -69,6 +69,13 @@ NAMES: dict[str, str] = {
     "skipped_step": "skipped_step step_skipped amp_skipped overflow",
     "balanced_accuracy": "balanced_accuracy balanced_acc",
     "majority_pred_fraction": "majority_pred_fraction",
+    "compute_time": (
+        "compute_time forward_backward_time fwd_bwd_time forward_backward fwd_bwd gpu_compute_time"
+    ),
+    "param_hash": (
+        "param_hash params_hash parameter_hash weight_hash weights_hash model_hash param_checksum "
+        "weight_checksum model_checksum"
+    ),
 }
 
 SPLIT_ROLES = frozenset({"loss", "accuracy"})

@@ -47,6 +47,16 @@ class Growing:
         if size < known:
             self._held = buffer, size
 
+    def first(self, size: int) -> Growing:
+        """Return the first `size` values as an array of their own, without a copy.
+
+        It is for reading: what is appended to it would overwrite what follows here.
+        """
+        past = Growing.__new__(Growing)
+        buffer, known = self._held
+        past._held = buffer, min(size, known)
+        return past
+
     def view(self) -> NDArray[Any]:
         """Return the values so far, shape (len,), not to be written to."""
         buffer, size = self._held

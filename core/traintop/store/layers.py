@@ -63,6 +63,18 @@ class LayerTable:
         for stat, column in self._stats.items():
             column.truncate(row * len(self.layer_names(stat)))
 
+    def until(self, step: float) -> LayerTable:
+        """Return the records up to a step, without a copy and for reading only."""
+        row = int(np.searchsorted(self.step, step, side="right"))
+        past = LayerTable(self.names)
+        past._step = self._step.first(row)
+        past._train_mode = self._train_mode
+        past._stats = {
+            stat: column.first(row * len(self.layer_names(stat)))
+            for stat, column in list(self._stats.items())
+        }
+        return past
+
     def matrix(self, stat: str) -> Floats:
         """Return a statistic, shape (records, layers), NaN where it was not measured."""
         width = len(self.layer_names(stat))

@@ -115,6 +115,18 @@ class Pyramid:
             for column in level.columns:
                 column.truncate(size)
 
+    def first(self, size: int) -> Pyramid:
+        """Return the blocks of the first `size` values, without a copy and for reading only."""
+        past = Pyramid()
+        for level in self._levels:
+            size //= FANOUT
+            if not size:
+                break
+            shorter = _Level()
+            shorter.columns = tuple(column.first(size) for column in level.columns)
+            past._levels.append(shorter)
+        return past
+
     def level_for(self, values_per_column: float) -> int:
         """Return the highest level whose blocks are no more than a quarter of a column wide."""
         level = 0

@@ -104,6 +104,16 @@ class Series:
         self.pyramid.truncate(size)
         self._aggregated = min(self._aggregated, size)
 
+    def first(self, row: int) -> Series:
+        """Return the values of the rows before `row`, without a copy and for reading only."""
+        past = Series(self.name, self.first_row)
+        size = int(self.positions(np.array([row]))[0])
+        past._values = self._values.first(size)
+        past._rows = None if self._rows is None else self._rows.first(size)
+        past.pyramid = self.pyramid.first(size)
+        past._aggregated = min(self._aggregated, size)
+        return past
+
     def positions(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return for each row how many values stand before it."""
         if self._rows is None:

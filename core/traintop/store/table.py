@@ -62,6 +62,15 @@ class Table:
         for column in (self._step, self._epoch, self._time):
             column.truncate(row)
 
+    def until(self, step: float) -> Table:
+        """Return the records up to a step, without a copy and for reading only."""
+        row = int(np.searchsorted(self.step, step, side="right"))
+        past = Table(self.name)
+        past._step, past._epoch = self._step.first(row), self._epoch.first(row)
+        past._time = self._time.first(row)
+        past.series = {name: series.first(row) for name, series in list(self.series.items())}
+        return past
+
     def row_edges(self, step_edges: Floats) -> NDArray[np.int64]:
         """Return the first row at or after each step edge, shape of `step_edges`."""
         return np.searchsorted(self.step, step_edges)

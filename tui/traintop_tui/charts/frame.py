@@ -17,7 +17,7 @@ from traintop_tui.charts.cells import Row, Rows
 from traintop_tui.charts.scale import Limits
 from traintop_tui.charts.ticks import LABEL_WIDTH, Tick
 
-MarkKind = Literal["finding", "checkpoint", "analysis", "epoch"]
+MarkKind = Literal["finding", "seen", "over", "checkpoint", "analysis", "epoch"]
 
 GUTTER = LABEL_WIDTH + 1
 """Cells left of the plot: the labels of the vertical axis and its line."""
@@ -57,7 +57,7 @@ class Mark(NamedTuple):
     """Pixel column."""
     kind: MarkKind
     severity: Severity = "info"
-    """Of a finding; the others have none."""
+    """Of a finding, and of where it was seen and was over; the others have none."""
     until: float | None = None
     """Pixel column where it ended; what lies between is underlined."""
 
@@ -79,6 +79,7 @@ class Plot:
         x_ticks: Ticks of the horizontal axis, `at` in pixel columns.
         marks: Findings, checkpoints, analyses and epochs.
         levels: Thresholds.
+        rules: Pixel columns of vertical lines, such as where a finding began.
         cursor: Pixel column of the step cursor.
         title: What stands above the plot.
         grid: Whether the ticks of the vertical axis are dotted through the plot.
@@ -90,6 +91,7 @@ class Plot:
     x_ticks: tuple[Tick, ...] = ()
     marks: tuple[Mark, ...] = ()
     levels: tuple[Level, ...] = ()
+    rules: tuple[float, ...] = ()
     cursor: float | None = None
     title: Row = ()
     grid: bool = True
@@ -174,6 +176,8 @@ class Glyphs(NamedTuple):
     info: str
     warning: str
     critical: str
+    seen: str
+    over: str
     checkpoint: str
     analysis: str
     epoch: str
@@ -184,21 +188,24 @@ class Glyphs(NamedTuple):
             return {"info": self.info, "warning": self.warning, "critical": self.critical}[
                 mark.severity
             ]
-        return {"checkpoint": self.checkpoint, "analysis": self.analysis, "epoch": self.epoch}[
-            mark.kind
-        ]
+        other: str = getattr(self, mark.kind)
+        return other
 
 
-UNICODE = Glyphs(*"•▲▼✖│·╌│┤└─┬┴━▵△▲◆★┊")
-ASCII = Glyphs(*"o^vx|.=|++-++=iw!c*:")
+UNICODE = Glyphs(*"•▲▼✖│·╌│┤└─┬┴━▵△▲◉○◆★┊")
+ASCII = Glyphs(*"o^vx|.=|++-++=iw!sec*:")
 
 
 def mark_style(mark: Mark) -> str:
     """Return the style name of a mark: `mark.critical`, `mark.checkpoint` ..."""
-    return f"mark.{mark.severity if mark.kind == 'finding' else mark.kind}"
+    of_finding = mark.kind in ("finding", "seen", "over")
+    return f"mark.{mark.severity if of_finding else mark.kind}"
 
 
-_RANKS = {"epoch": 0, "checkpoint": 1, "analysis": 2, "info": 3, "warning": 4, "critical": 5}
+_RANKS = {
+    "epoch": 0, "checkpoint": 1, "analysis": 2, "over": 3, "seen": 4,
+    "info": 5, "warning": 6, "critical": 7,
+}  # fmt: skip
 
 
 def mark_rank(mark: Mark) -> int:

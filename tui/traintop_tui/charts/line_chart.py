@@ -89,6 +89,11 @@ class _Painter:
                 labels.setdefault(row, tick.label)
         if plot.grid and plot.braille:
             self._dot_lines(labels)
+        for rule in plot.rules:
+            cell = cell_of(rule, layout.plot_width)
+            if cell is not None:
+                canvas.codes[: layout.plot_height, layout.plot_x + cell] = ord(self.glyphs.epoch)
+                canvas.styles[: layout.plot_height, layout.plot_x + cell] = canvas.style("level")
         for level in plot.levels:
             row = self._row_of(level.value)
             if row is not None:

@@ -22,7 +22,7 @@ class AnalysesScreen(RunScreen):
     """Jobs and checkpoints at the left, the selected job at the right."""
 
     PLACES: ClassVar[tuple[Where, ...]] = ("analyses",)
-    BINDINGS = bindings_of(*PLACES)
+    BINDINGS = bindings_of("replay", *PLACES, also=("next_finding", "previous_finding"))
 
     def body(self) -> Iterable[Widget]:
         """Lists at the left, chart and text at the right."""

@@ -11,7 +11,7 @@ from textual.widget import Widget
 from traintop_tui.actions import Where
 from traintop_tui.finding_words import runnable
 from traintop_tui.host import host_of
-from traintop_tui.panels import Panel, levels_of
+from traintop_tui.panels import Panel
 from traintop_tui.screens.run_screen import RunScreen, bindings_of
 from traintop_tui.widgets.blind_spots import BlindSpots
 from traintop_tui.widgets.chart_panel import ChartPanel
@@ -24,7 +24,7 @@ class FindingsScreen(RunScreen):
     """The list at the left; the selected finding, drawn on its window, at the right."""
 
     PLACES: ClassVar[tuple[Where, ...]] = ("findings", "charts")
-    BINDINGS = bindings_of(*PLACES)
+    BINDINGS = bindings_of("replay", *PLACES)
 
     def body(self) -> Iterable[Widget]:
         """List and blind spots at the left, evidence at the right."""
@@ -45,7 +45,8 @@ class FindingsScreen(RunScreen):
             chart = self.query_one("#evidence-chart", ChartPanel)
             chart.show(self.model.panel_of(finding))
             chart.window = self.model.window_of(finding)
-            chart.levels = levels_of(finding)
+            chart.levels = self.model.levels_of(finding)
+            chart.subject = finding
         super().redraw()
 
     def _select(self, by: int) -> None:
@@ -72,15 +73,66 @@ class FindingsScreen(RunScreen):
     def action_acknowledge(self) -> None:
         finding = self.model.selected_finding()
         if finding is not None:
-            self.model.acknowledged ^= {finding.key}
-            self.redraw()
+            self.model.choose(finding)
+            self.model.toggle_acknowledged(finding)
+            self._decided()
 
-    def action_go_to_finding(self) -> None:
+    def action_mute(self) -> None:
         finding = self.model.selected_finding()
         if finding is None:
             return
-        self.model.view.put_cursor(self.model.extent, finding.onset_step)
-        self.app.switch_mode("layers" if self.model.select_layer_of(finding) else "overview")
+        self.model.choose(finding)  # It stays selected where it now stands in the list.
+        muted = self.model.triage.toggle_mute(finding)
+        where = f" on {', '.join(finding.layers[:3])}" if finding.layers else ""
+        if muted is None:
+            self._say(f"The settings mute {finding.id}; take it out of `mutes` there.")
+        elif muted:
+            self._say(f"Muted {finding.id}{where}; U takes it back")
+        self._decided()
+
+    def action_undo_triage(self) -> None:
+        if not self.model.triage.undo():
+            self._say("Nothing has been muted or acknowledged since traintop was started.")
+        self._decided()
+
+    def _decided(self) -> None:
+        """Say what went wrong with keeping a decision, and draw."""
+        problem = self.model.triage.problem
+        if problem is not None:
+            self.notify(problem, severity="warning", markup=False)
+        self.redraw()
+
+    def action_next_finding(self) -> None:
+        self._choose_next(1)
+
+    def action_previous_finding(self) -> None:
+        self._choose_next(-1)
+
+    def _choose_next(self, by: int) -> None:
+        """Go to the finding that began next; the charts show where, so the cursor stays."""
+        self.model.choose_next(by)
+        self.redraw()
+
+    def action_go_to_finding(self) -> None:
+        finding = self.model.selected_finding()
+        if finding is not None:
+            self.model.put_cursor(finding.onset_step)
+            self.app.switch_mode("layers" if self.model.select_layer_of(finding) else "overview")
+
+    def action_open_finding_layer(self) -> None:
+        finding = self.model.selected_finding()
+        if finding is None:
+            return
+        if not self.model.select_layer_of(finding):
+            self._say("This finding names no layer that has statistics.")
+            return
+        self.model.layers.open = True
+        self.app.switch_mode("layers")
+
+    def action_log_of_finding(self) -> None:
+        finding = self.model.selected_finding()
+        if finding is not None:
+            host_of(self).show_log_at(finding.onset_step)
 
     def action_start_test(self) -> None:
         finding = self.model.selected_finding()

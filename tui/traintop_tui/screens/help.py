@@ -11,7 +11,8 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from traintop_tui.actions import Action, key_signs
+from traintop_tui.actions import Action
+from traintop_tui.key_signs import key_signs
 from traintop_tui.screens.dialog import Dialog
 from traintop_tui.wrapping import wrap
 
@@ -19,6 +20,7 @@ LEAST_HELP = 24
 """Cells: with less room for it, what an action does stands under its name."""
 PLACES = {
     "everywhere": "Everywhere",
+    "replay": "While a run is replayed (T)",
     "charts": "Charts (overview, layers, findings)",
     "overview": "1 Overview",
     "layers": "2 Layers",

@@ -25,7 +25,7 @@ class LayersScreen(RunScreen):
     """A heat-map with a table; Enter opens the selected layer."""
 
     PLACES: ClassVar[tuple[Where, ...]] = ("layers", "charts")
-    BINDINGS = bindings_of(*PLACES)
+    BINDINGS = bindings_of("replay", *PLACES)
 
     def body(self) -> Iterable[Widget]:
         """All layers, or the one that is open."""

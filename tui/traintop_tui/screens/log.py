@@ -17,7 +17,7 @@ class LogScreen(RunScreen):
     """The log and a line to type a search or a filter in."""
 
     PLACES: ClassVar[tuple[Where, ...]] = ("log",)
-    BINDINGS = bindings_of(*PLACES)
+    BINDINGS = bindings_of("replay", *PLACES)
     AUTO_FOCUS = "LogView"
 
     _typed: Callable[[str], None] | None = None
@@ -86,8 +86,13 @@ class LogScreen(RunScreen):
         self._match(-1)
 
     def _match(self, by: int) -> None:
-        if not self.view.next_match(by):
-            self.notify("Search with / first." if self.view.search is None else "No line matches.")
+        """Go to the next match, or without a search to the line where the next finding began."""
+        if self.view.search is None:
+            self._go_to_finding(by)
+            if self.model.view.cursor is not None:
+                self.go_to_step(self.model.view.cursor)
+        elif not self.view.next_match(by):
+            self.notify("No line matches.")
 
     def action_log_down(self) -> None:
         self.view.move(1)
@@ -119,5 +124,5 @@ class LogScreen(RunScreen):
         if step < 0:
             self.notify("This line names no step.")
             return
-        self.model.view.put_cursor(self.model.extent, step)
+        self.model.put_cursor(step)
         self.app.switch_mode("overview")

@@ -21,7 +21,7 @@ class OverviewScreen(RunScreen):
     """As many charts as fit, the most telling first."""
 
     PLACES: ClassVar[tuple[Where, ...]] = ("overview", "charts")
-    BINDINGS = bindings_of(*PLACES)
+    BINDINGS = bindings_of("replay", *PLACES)
 
     def body(self) -> Iterable[Widget]:
         """Charts at the left, findings at the right, the log under both."""
@@ -35,7 +35,7 @@ class OverviewScreen(RunScreen):
     def redraw(self) -> None:
         """Bring the charts in line with the series that there are, then draw."""
         waiting = self.model.run is None
-        has_log = bool(len(self.model.session.store.log))
+        has_log = bool(len(self.model.log))
         alone = self._grid.enlarged is not None
         notice = self.query_one("#notice")
         notice.display = waiting
@@ -85,7 +85,7 @@ class OverviewScreen(RunScreen):
             return
         from traintop_tui.screens.series_picker import SeriesPicker
 
-        labels = [ref.label for ref in self.model.session.catalogue.refs(run)]
+        labels = [ref.label for ref in self.model.catalogue.refs(run)]
         self.app.push_screen(SeriesPicker(labels, self.model.chosen or []), self._choose)
 
     def _choose(self, chosen: list[str] | None) -> None:

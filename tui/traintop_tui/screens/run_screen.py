@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Collection, Iterable
+from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 from textual.widget import Widget
 
-from traintop_tui.actions import Where, actions_for
+from traintop_tui.actions import ACTIONS, Where, actions_for
 from traintop_tui.host import host_of
+from traintop_tui.screens.replay_keys import ReplayKeys
 from traintop_tui.widgets.action_footer import ActionFooter
 from traintop_tui.widgets.canvas import Canvas
+from traintop_tui.widgets.replay_bar import ReplayBar
 from traintop_tui.widgets.run_header import RunHeader
-
-if TYPE_CHECKING:
-    from traintop_tui.model import Model
 
 CURSOR_COLUMNS = 100
 """The cursor moves by such a part of the window."""
@@ -25,8 +23,15 @@ FAST = 10
 """How many of these a fast move is."""
 
 
-def bindings_of(*places: Where) -> list[BindingType]:
-    """Return the bindings of some places; an earlier place has a key before a later one."""
+def bindings_of(*places: Where, also: Collection[str] = ()) -> list[BindingType]:
+    """Return the bindings of some places; an earlier place has a key before a later one.
+
+    The keys of a replay have others behind them, which they are while nothing is replayed.
+
+    Args:
+        places: Whose actions.
+        also: Ids of single actions of other places.
+    """
     taken: set[str] = set()
     bindings: list[BindingType] = []
     for place in places:
@@ -37,11 +42,15 @@ def bindings_of(*places: Where) -> list[BindingType]:
                 bindings.append(
                     Binding(",".join(keys), action.id, action.label, id=action.id, show=False)
                 )
-        taken |= {key for action in mine for key in action.keys.split(",")}
-    return bindings
+        if place != "replay":
+            taken |= {key for action in mine for key in action.keys.split(",")}
+    others = (action for action in ACTIONS if action.id in also)
+    return bindings + [
+        Binding(action.keys, action.id, action.label, id=action.id, show=False) for action in others
+    ]
 
 
-class RunScreen(Screen[None]):
+class RunScreen(ReplayKeys):
     """A screen of the app; only the one that is shown is redrawn."""
 
     PLACES: ClassVar[tuple[Where, ...]] = ("charts",)
@@ -60,6 +69,7 @@ class RunScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """Put the body between header and footer."""
         yield RunHeader(id="header")
+        yield ReplayBar(id="replay-bar")
         yield from self.body()
         yield ActionFooter(*self.PLACES, "everywhere")
 
@@ -67,13 +77,9 @@ class RunScreen(Screen[None]):
         """Return the widgets between header and footer."""
         raise NotImplementedError
 
-    @property
-    def model(self) -> Model:
-        """What the app shows."""
-        return host_of(self).model
-
     def redraw(self) -> None:
         """Draw what has changed."""
+        self.query_one("#replay-bar").display = self.model.replay is not None
         for canvas in self.query(Canvas):
             canvas.redraw()
 
@@ -93,7 +99,7 @@ class RunScreen(Screen[None]):
         return count * (last - first) / CURSOR_COLUMNS
 
     def _move_cursor(self, columns: int) -> None:
-        self.model.view.move_cursor(self.model.extent, self._columns(columns))
+        self.model.move_cursor(self._columns(columns))
         self.redraw()
 
     def action_cursor_left(self) -> None:
@@ -133,6 +139,7 @@ class RunScreen(Screen[None]):
         self.redraw()
 
     def action_follow(self) -> None:
+        host_of(self).leave_replay()
         self.model.view.follow(self.model.extent)
         self.redraw()
 
@@ -168,15 +175,11 @@ class RunScreen(Screen[None]):
         self._go_to_finding(-1)
 
     def _go_to_finding(self, by: int) -> None:
-        findings = self.model.findings()
-        if not findings:
+        finding = self.model.choose_next(by if self.model.view.cursor is not None else 0)
+        if finding is None:
             self.notify("There is no finding in this run.")
             return
-        cursor = self.model.view.cursor
-        step = by if cursor is not None else 0
-        self.model.finding = (self.model.finding + step) % len(findings)
-        finding = findings[self.model.finding]
-        self.model.view.put_cursor(self.model.extent, finding.onset_step)
+        self.model.put_cursor(finding.onset_step)
         self.notify(
             finding.title, title=f"since step {finding.onset_step}", markup=False, timeout=3
         )
@@ -187,7 +190,7 @@ class RunScreen(Screen[None]):
         if step is None:
             self.notify("No NaN or infinite value in the curves of this run.")
             return
-        self.model.view.put_cursor(self.model.extent, step)
+        self.model.put_cursor(step)
         self.redraw()
 
     def action_log_at_cursor(self) -> None:

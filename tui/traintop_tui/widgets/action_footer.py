@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from textual import events
 
-from traintop_tui.actions import Action, Where, actions_for, key_signs, with_keymap
+from traintop_tui.actions import Action, Where, actions_for, with_keymap
 from traintop_tui.charts.cells import Rows, cell_width, fit_runs
+from traintop_tui.key_signs import key_signs
 from traintop_tui.widgets.canvas import Canvas
 
 ROOMY = 100

@@ -13,9 +13,9 @@ class BlindSpots(ScrollText):
     def lines(self, width: int) -> list[Row]:
         """Write a line or more for each."""
         session = self.model.session
-        blind = session.not_judged()
+        blind = self.model.not_judged()
         rows: list[Row] = []
-        for failure in session.failures():
+        for failure in self.model.failures():
             text = f"detector {failure.id} failed and is off: {failure.error}"
             rows += [((line, "severity.warning"),) for line in wrap(text, width)]
         for problem in session.problems():
@@ -24,6 +24,8 @@ class BlindSpots(ScrollText):
             rows.append(((f"Not judged  {len(blind)}", "title"),))
         for spot in blind:
             text = f"{spot.id}: needs {spot.needs}"
+            if spot.record is not None:
+                text += f"; to record it: {spot.record}"
             rows += [
                 ((line if not i else f"  {line}", "label"),)
                 for i, line in enumerate(wrap(text, width - 2))

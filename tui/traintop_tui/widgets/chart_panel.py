@@ -8,10 +8,20 @@ import numpy as np
 from textual import events
 
 from traintop.catalogue import SeriesRef
-from traintop.records import Floats
+from traintop.records import Finding, Floats
 from traintop.store import Reduced
 from traintop_tui.charts.cells import Rows, Run, cell_width
-from traintop_tui.charts.frame import ASCII, UNICODE, Curve, Layout, Level, Plot, lay_out
+from traintop_tui.charts.frame import (
+    ASCII,
+    UNICODE,
+    Curve,
+    Layout,
+    Level,
+    Mark,
+    Plot,
+    lay_out,
+    mark_style,
+)
 from traintop_tui.charts.line_chart import draw
 from traintop_tui.charts.numbers import format_value
 from traintop_tui.charts.scale import Limits, choose_limits, data_range
@@ -19,6 +29,7 @@ from traintop_tui.charts.smoothing import smooth
 from traintop_tui.charts.xaxis import x_ticks
 from traintop_tui.host import host_of
 from traintop_tui.layer_order import is_share
+from traintop_tui.marks import legend_of, marks_of
 from traintop_tui.panels import CurveRef, GpuRef, LayerRef, Panel
 from traintop_tui.view import Extent
 from traintop_tui.widgets.canvas import Canvas
@@ -44,6 +55,8 @@ class ChartPanel(Canvas):
         """Thresholds to draw."""
         self.window: Extent | None = None
         """Steps to draw instead of the view's window."""
+        self.subject: Finding | None = None
+        """The finding whose evidence this is: where it began, was seen and was over is marked."""
         self._limits: Limits | None = None
         self._layout: Layout | None = None
         self._edges: Floats | None = None
@@ -72,8 +85,9 @@ class ChartPanel(Canvas):
             curves=tuple(curves),
             limits=self._limits,
             x_ticks=x_ticks(model.positions(self.window), layout.columns, model.axis_kind),
-            marks=tuple(model.marks(edges)),
+            marks=tuple(self._marks(edges)),
             levels=self.levels,
+            rules=self._rules(edges),
             cursor=None if cursor is None else model.column(cursor, edges),
             title=self._title(),
             braille=not model.view.ascii,
@@ -89,11 +103,24 @@ class ChartPanel(Canvas):
         log = self.model.view.log_y
         return limits_of(curves, log, self._limits, self.levels, robust=robust)
 
+    def _marks(self, edges: Floats) -> list[Mark]:
+        subject = self.subject
+        if subject is None:
+            return self.model.marks(edges)
+        others = [mark for mark in self.model.marks(edges) if mark.kind != "finding"]
+        return others + marks_of(subject, edges)
+
+    def _rules(self, edges: Floats) -> tuple[float, ...]:
+        if self.subject is None:
+            return ()
+        column = self.model.column(self.subject.onset_step, edges)
+        return () if column is None else (float(column),)
+
     def on_click(self, event: events.Click) -> None:
         """Put the cursor where the mouse is."""
         column = self._layout.column_at(event.x) if self._layout is not None else None
         if column is not None and self._edges is not None:
-            self.model.view.put_cursor(self.model.extent, float(self._edges[column]))
+            self.model.put_cursor(float(self._edges[column]))
             host_of(self).redraw()
 
     def on_focus(self) -> None:
@@ -134,6 +161,9 @@ class ChartPanel(Canvas):
         runs += [
             (f"{glyphs.level} threshold {level.value:.4g}  ", level.style) for level in self.levels
         ]
+        if self.subject is not None:
+            for mark, word, step in legend_of(self.subject):
+                runs.append((f"{glyphs.of_mark(mark)} {word} {step}  ", mark_style(mark)))
         return tuple(run for run in runs if run[0])
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from traintop.records import Finding
-from traintop.report import evidence_lines
+from traintop.finding_text import evidence_lines
+from traintop.records import Cause, Finding
 from traintop_tui.charts.cells import Row
-from traintop_tui.finding_words import runnable, test_words
+from traintop_tui.finding_words import key_of, test_words
 from traintop_tui.widgets.scroll_text import ScrollText
 from traintop_tui.wrapping import wrap
 
 NAME_WIDTH = 10
+LISTED_LAYERS = 12
+"""Layers that are named; of more it is said how many there are."""
 
 
 class FindingDetail(ScrollText):
@@ -28,17 +30,17 @@ class FindingDetail(ScrollText):
         rows: list[Row] = [
             ((line, f"severity.{finding.severity}"),) for line in wrap(finding.title, width)
         ]
-        when = f"since step {finding.onset_step}, seen at step {finding.detected_step}"
-        if finding.resolved_step is not None:
-            when += f", over at step {finding.resolved_step}"
-        rows += [
-            ((line, "label"),) for line in wrap(f"{finding.id}, {finding.severity}, {when}", width)
-        ]
+        rows += [((line, "label"),) for line in wrap(self._standing(finding), width)]
+        story = self.model.story_of(finding)
         parts = [
             ("measured", evidence_lines(finding)),
-            ("likely", [f"{cause.cause} ({cause.because})" for cause in finding.causes]),
-            ("next", _next(finding)),
-            ("layers", [", ".join(finding.layers)] if finding.layers else []),
+            ("cause", _causes(finding, "measured")),
+            ("likely", _causes(finding, "inferred")),
+            ("test", _tests(finding)),
+            ("fix", list(finding.fixes)),
+            ("layers", _layers(finding)),
+            ("ranks", [", ".join(map(str, finding.ranks))] if finding.ranks else []),
+            ("story", [story.story] if story is not None else []),
         ]
         for name, texts in parts:
             for text in texts:
@@ -47,7 +49,39 @@ class FindingDetail(ScrollText):
                     name = ""
         return rows
 
+    def _standing(self, finding: Finding) -> str:
+        """Say what rule it is of, how bad it is, since when, and what was decided of it."""
+        words = [finding.id, finding.severity, f"since step {finding.onset_step}"]
+        words.append(f"seen at step {finding.detected_step}")
+        if finding.resolved_step is not None:
+            words.append(f"over at step {finding.resolved_step}")
+        if self.model.is_muted(finding):
+            words.append("muted: M unmutes it")
+        elif self.model.is_acknowledged(finding):
+            words.append("acknowledged: a takes it back")
+        return ", ".join(words)
 
-def _next(finding: Finding) -> list[str]:
-    enter = runnable(finding)
-    return [("Enter runs: " if test is enter else "") + test_words(test) for test in finding.next]
+
+def _causes(finding: Finding, basis: str) -> list[str]:
+    """Write the causes that were read from the run, or those that are only inferred from it."""
+    return [_cause(cause) for cause in finding.causes if cause.basis == basis]
+
+
+def _cause(cause: Cause) -> str:
+    return f"{cause.cause} ({cause.because})" if cause.because else cause.cause
+
+
+def _tests(finding: Finding) -> list[str]:
+    keys = [key_of(test, finding) for test in finding.next]
+    return [
+        (f"{key} runs: " if key else "") + test_words(test)
+        for key, test in zip(keys, finding.next, strict=True)
+    ]
+
+
+def _layers(finding: Finding) -> list[str]:
+    if not finding.layers:
+        return []
+    names = ", ".join(finding.layers[:LISTED_LAYERS])
+    more = len(finding.layers) - LISTED_LAYERS
+    return [f"l shows: {names}" + (f" and {more} more" if more > 0 else "")]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 from textual import events
 
+from traintop.finding_text import evidence_lines
 from traintop.records import Finding
-from traintop.report import evidence_lines
 from traintop_tui.charts.cells import Row, Rows, fit
 from traintop_tui.finding_words import by_urgency, runnable, test_words
 from traintop_tui.model import Model
@@ -33,13 +33,14 @@ class FindingsRail(Canvas):
         lines = self._lines(self.size.width, self.size.height)
         finding = lines[event.y][1] if event.y < len(lines) else None
         if finding is not None:
-            self.model.finding = self.model.findings().index(finding)
+            self.model.choose(finding)
         self.app.call_later(self.app.run_action, "show_findings")
 
     def _lines(self, width: int, height: int) -> list[tuple[Row, Finding | None]]:
         model = self.model
-        findings = model.findings()
-        lines: list[tuple[Row, Finding | None]] = [(((counts(findings), "title"),), None)]
+        findings = model.told()
+        title = counts(model.findings(), model)
+        lines: list[tuple[Row, Finding | None]] = [(((title, "title"),), None)]
         if not findings:
             lines += [(((line, "label"),), None) for line in wrap(_nothing(model), width)]
         for finding, times in by_urgency(findings):
@@ -56,20 +57,23 @@ class FindingsRail(Canvas):
         return lines[:height]
 
 
-def counts(findings: Sequence[Finding]) -> str:
+def counts(findings: Sequence[Finding], model: Model) -> str:
     """Write how many findings there are."""
     if not findings:
         return "Findings"
-    open_now = sum(finding.resolved_step is None for finding in findings)
-    return f"Findings  {open_now} open, {len(findings) - open_now} over"
+    told = [finding for finding in findings if not model.is_muted(finding)]
+    open_now = sum(finding.resolved_step is None for finding in told)
+    words = f"Findings  {open_now} open, {len(told) - open_now} over"
+    muted = len(findings) - len(told)
+    return words + (f", {muted} muted" if muted else "")
 
 
 def _nothing(model: Model) -> str:
     if model.run is None:
         return "Nothing to judge yet."
-    if model.update.loading or model.update.judged < 1:
+    if model.update.loading or model.judged < 1:
         return "None so far; not all is judged yet."
-    blind = len(model.session.not_judged())
+    blind = len(model.not_judged())
     return "None so far." + (f" {blind} not judged: press 3." if blind else "")
 
 
@@ -111,4 +115,4 @@ def summary_rows(finding: Finding, width: int, model: Model) -> list[Row]:
 
 def _style(finding: Finding, model: Model) -> str:
     over = finding.resolved_step is not None
-    return "label" if over or finding.key in model.acknowledged else f"severity.{finding.severity}"
+    return "label" if over or model.is_acknowledged(finding) else f"severity.{finding.severity}"

@@ -17,7 +17,7 @@ class LogTail(Canvas):
 
     def build(self, width: int, height: int) -> Rows:
         """Draw a title and as many lines as fit, the last of them the newest or the cursor's."""
-        log = self.model.session.store.log
+        log = self.model.log
         cursor = self.model.view.cursor
         end = len(log)
         title = "Log"

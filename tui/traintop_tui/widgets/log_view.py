@@ -34,7 +34,7 @@ class LogView(Canvas):
     @property
     def lens(self) -> LogLens:
         """The lines in sight of the session that is looked at."""
-        log = self.model.session.store.log
+        log = self.model.log
         if self._lens is None or not self._lens.is_of(log):
             self._lens = LogLens(log)
         return self._lens
@@ -145,7 +145,7 @@ class LogView(Canvas):
 
     def _line_of_cursor(self) -> int | None:
         """Return the number of the line that stands at the step cursor of the charts."""
-        cursor, log = self.model.view.cursor, self.model.session.store.log
+        cursor, log = self.model.view.cursor, self.model.log
         at = None if cursor is None else log.line_at_step(cursor)
         return None if at is None or log.steps[at] < 0 else at + log.dropped
 
@@ -190,7 +190,7 @@ class LogView(Canvas):
             parts.append("warnings and errors only")
         if self.search is not None:
             parts.append(f"search: {clean(self.search.pattern)}")
-        dropped = self.model.session.store.log.dropped
+        dropped = self.model.log.dropped
         cursor = self.model.view.cursor
         if cursor is not None:
             parts.append(f"* cursor at step {cursor:.0f}")
@@ -199,7 +199,7 @@ class LogView(Canvas):
         return (("  ".join(parts), "label"),)
 
     def _empty(self) -> str:
-        if len(self.model.session.store.log):
+        if len(self.model.log):
             return "No line matches. & changes the filter, e shows all lines."
         if self.model.run is None:
             return "No log yet; 1 says what is waited for."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from traintop.records import SEVERITIES, Finding
+from traintop.records import Finding
 from traintop.store import Run as TrainingRun
 from traintop_tui.charts.cells import Row, Rows, Run, cell_width, fit_middle, fit_runs, row_width
 from traintop_tui.charts.numbers import format_duration, format_value
@@ -59,7 +59,7 @@ def arrange(model: Model, width: int) -> tuple[Row, Row]:
     """
     state = model.update.state
     signs = ASCII_STATE_SIGNS if model.view.ascii else STATE_SIGNS
-    status = f" {signs[state]} {state} "
+    status = f" {signs[state]} {state} " if model.replay is None else " as it was at "
     words = facts(model)
     needed = {key: cell_width(word) + 2 for key, word in words.items()}
     room = width - cell_width(status) - needed.get("step", 0)
@@ -92,7 +92,7 @@ def facts(model: Model) -> dict[str, str]:
     if count > 1 and run is not None:
         found["run"] = f"run {run.index + 1}/{count}"
     if run is not None and run.last_step is not None:
-        planned = model.session.store.info.planned_steps
+        planned = model.info.planned_steps
         found["step"] = f"step {run.last_step}" + (f"/{planned}" if planned else "")
         main = run.main
         if main is not None and len(main) and np.isfinite(main.epoch[-1]):
@@ -101,8 +101,8 @@ def facts(model: Model) -> dict[str, str]:
     if model.update.loading:
         share = model.update.bytes_read / max(model.update.bytes_total, 1)
         found["loading"] = f"loading {int(100 * share)}%"
-    elif model.update.judged < 1:
-        found["loading"] = f"judging {int(100 * model.update.judged)}%"
+    elif model.judged < 1:
+        found["loading"] = f"judging {int(100 * model.judged)}%"
     return found
 
 
@@ -117,8 +117,8 @@ def _pace(model: Model, run: TrainingRun) -> dict[str, str]:
         return {}
     rate = float(steps[-1] - steps[0]) / elapsed
     words = {"rate": f"{format_value(float(f'{rate:.3g}'))} steps/s"}
-    planned = model.session.store.info.planned_steps
-    if planned and rate > 0 and model.update.state == "running":
+    planned = model.info.planned_steps
+    if planned and rate > 0 and (model.update.state == "running" or model.replay is not None):
         left = (planned - 1 - float(steps[-1])) / rate
         if left > 0:
             words["ETA"] = f"ETA {format_duration(left)}"
@@ -126,21 +126,17 @@ def _pace(model: Model, run: TrainingRun) -> dict[str, str]:
 
 
 def worst_finding(model: Model) -> Row:
-    """Return the worst finding that has not ended, else that there is none."""
-    open_now = [finding for finding in model.findings() if finding.resolved_step is None]
-    if not open_now:
-        judging = model.update.loading or model.update.judged < 1
+    """Return the worst finding that has not ended and is not muted, else that there is none."""
+    worst = model.worst()
+    if worst is None:
+        judging = model.update.loading or model.judged < 1
         said = " not judged yet " if judging else " no open finding "
         return ((said, "header"),) if model.run is not None else ()
-    worst = max(open_now, key=_severity)
-    more = f" +{len(open_now) - 1}" if len(open_now) > 1 else ""
+    others = sum(each.resolved_step is None for each in model.told()) - 1
+    more = f" +{others}" if others else ""
     return (
         (f" {sign(worst, model.view.ascii)} {worst.title}{more} ", f"severity.{worst.severity}"),
     )
-
-
-def _severity(finding: Finding) -> int:
-    return SEVERITIES.index(finding.severity)
 
 
 def sign(finding: Finding, ascii_only: bool) -> str:

@@ -1,0 +1,199 @@
+"""Ranks out of step: replicas that should be equal and no longer are."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from traintop.detectors.base import Detector, Findings, Thresholds
+from traintop.detectors.context import Context
+from traintop.detectors.layers import Mask
+from traintop.detectors.rank_drift import RankDrift
+from traintop.detectors.rank_rounds import Round
+from traintop.records import Cause, Evidence, Floats, NextTest, NotJudged, Severity
+
+HASH = "param_hash"
+SHARED = (HASH, "grad_norm", "loss/train", "lr")
+"""What data-parallel ranks may have in common: a hash of the weights, the gradient norm after the
+all-reduce, a loss that was averaged over ranks, the learning rate."""
+
+WORDS = {
+    HASH: "hash of the weights",
+    "grad_norm": "gradient norm",
+    "loss/train": "loss",
+    "lr": "learning rate",
+}
+
+
+class RankDesyncThresholds(Thresholds, frozen=True):
+    """Thresholds of `rank_desync`."""
+
+    tolerance: float = 1e-3
+    """Relative difference that is no difference: logs round, and sums over ranks have an order. A
+    hash must be equal (Megatron compares hashes of the parameters over data-parallel ranks)."""
+    agreed: float = 20
+    """Rounds in a row in which a series was the same in all ranks before it is held to that: what
+    never agrees is measured per rank or per shard."""
+    records: float = 3
+    """Rounds in a row that disagree; of a hash, one."""
+    drift: float = 0.25
+    """Change of a rank's loss against that of the others, as share of the loss, where losses are
+    those of different data ..."""
+    errors: float = 6.0
+    """... and in standard errors of its median over a block of rounds."""
+
+
+class RankDesync(Detector[RankDesyncThresholds]):
+    """Judged by what was the same in all ranks and is not any more, or by a loss that drifts off."""
+
+    id = "rank_desync"
+    title = "Ranks are out of step"
+    needs = "a hash of the weights, or gradient norm and loss, of several ranks"
+    record = "a Recorder in each rank, and recorder.step(loss, param_hash=number)"
+    thresholds_type: ClassVar[type[Thresholds]] = RankDesyncThresholds
+
+    def __init__(self, context: Context, thresholds: RankDesyncThresholds) -> None:
+        super().__init__(context, thresholds)
+        self._agreed = dict.fromkeys(SHARED, 0)
+        self._apart = dict.fromkeys(SHARED, 0)
+        self._onset = dict.fromkeys(SHARED, -1)
+        self._held: set[str] = set()
+        self._drift = RankDrift(thresholds.drift, thresholds.errors)
+        self._by = ""
+        """The series that the open episode is of."""
+
+    def on_ranks(self, found: Round) -> Findings:
+        """Compare the ranks at one step."""
+        for role in SHARED:
+            values = found.values(role)
+            if not np.isfinite(values).any() or len(values) < found.expected:
+                continue
+            differs = self._differs(role, values)
+            news = self._agree(role, found, values, differs)
+            if news:
+                return news
+        if "loss/train" in self._held or self.current is not None:
+            return ()
+        drifted = self._drift.add(found)
+        if drifted is None:
+            return ()
+        return self._say(
+            "loss/train",
+            found,
+            tuple(np.flatnonzero(drifted.who).tolist()),
+            drifted.onset,
+            Evidence(
+                what="change of the loss against that of the other ranks, as share of it",
+                value=drifted.change,
+                threshold=self.thresholds.drift,
+                step=found.step,
+            ),
+        )
+
+    def not_judged(self) -> NotJudged | None:
+        """A run of several ranks in which nothing is shared by all; one rank needs no judging."""
+        seen = len(self.context.ranks.seen)
+        several = (self.context.info.world_size or 1) > 1 or seen > 1
+        judged = bool(self._held) or self._drift.judged
+        return self.missing() if several and not judged else None
+
+    def _differs(self, role: str, values: Floats) -> Mask:
+        """Which ranks differ from the most of them; a value that is not finite differs too."""
+        finite = values[np.isfinite(values)]
+        if role == HASH:
+            unique, counts = np.unique(finite, return_counts=True)
+            most = int(np.argmax(counts))
+            # Without a majority nobody knows who is right.
+            alone = len(unique) > 1 and 2 * int(counts[most]) <= len(values)
+            return np.ones(len(values), bool) if alone else values != unique[most]
+        middle = float(np.median(finite))
+        near = np.abs(values - middle) <= self.thresholds.tolerance * abs(middle)
+        return ~near
+
+    def _agree(self, role: str, found: Round, values: Floats, differs: Mask) -> Findings:
+        thresholds = self.thresholds
+        if not differs.any():
+            self._agreed[role] += 1
+            self._apart[role] = 0
+            if self._agreed[role] >= (1 if role == HASH else thresholds.agreed):
+                self._held.add(role)
+            if self._by == role and self.current is not None:
+                self._by = ""
+                return self.resolve(found.step)
+            return ()
+        self._agreed[role] = 0
+        # Replicas that were never equal: some ranks have the same hash, and one has not.
+        partly = role == HASH and 2 * int(differs.sum()) < len(values)
+        if role not in self._held and not partly:
+            return ()
+        if not self._apart[role]:
+            self._onset[role] = found.step
+        self._apart[role] += 1
+        needed = 1 if role == HASH else thresholds.records
+        if self._apart[role] < needed or self.current is not None:
+            return ()
+        ranks = tuple(rank for rank, odd in zip(found.ranks, differs, strict=True) if odd)
+        finite = values[np.isfinite(values)]
+        scale = abs(float(np.median(finite))) or 1.0
+        spread = float(np.ptp(finite)) / scale if len(finite) == len(values) else np.inf
+        measured = Evidence(
+            what=f"rounds in a row in which the {WORDS[role]} differs between ranks",
+            value=float(self._apart[role]),
+            threshold=float(needed),
+            step=found.step,
+        )
+        extent = Evidence(
+            what=f"relative spread of the {WORDS[role]} over ranks",
+            value=spread,
+            threshold=0.0 if role == HASH else thresholds.tolerance,
+            step=found.step,
+        )
+        return self._say(role, found, ranks, self._onset[role], measured, extent)
+
+    def _say(
+        self, role: str, found: Round, ranks: tuple[int, ...], onset: int, *evidence: Evidence
+    ) -> Findings:
+        self._by = role
+        severity: Severity = "critical" if role == HASH else "warning"
+        who = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {', '.join(map(str, ranks[:8]))}"
+        because = f"the {WORDS[role]} of {who} is not that of the others since step {onset}"
+        drifts = role == "loss/train" and role not in self._held
+        causes = (
+            Cause(
+                cause="gradients are not reduced over all ranks (no_sync, a branch of one rank)",
+                because=because,
+            ),
+            Cause(cause="weights or buffers changed on one rank only", because=because),
+            Cause(cause="silent data corruption: a faulty GPU or link", because=because),
+        )
+        if role == "lr":
+            causes = (Cause(cause="schedulers step unequally", because=because, basis="measured"),)
+        elif drifts:
+            data = Cause(cause="other data on that rank: broken or sorted shards", because=because)
+            causes = (data, *causes)
+        opened = self.open(
+            severity,
+            onset,
+            evidence,
+            title=f"{who.capitalize()} out of step: {WORDS[role]} "
+            + ("drifts off" if drifts else "differs"),
+            series=(role,),
+            ranks=ranks,
+            causes=causes,
+            next=(
+                NextTest(
+                    do=f"compare the weights of {who} with rank 0's, tensor by tensor",
+                    analysis="weights",
+                ),
+                self.next_test(
+                    "Repeat the step on another GPU and compare", "gradient_check", onset
+                ),
+            ),
+            fixes=(
+                "broadcast weights and buffers from rank 0, or restart from the last checkpoint "
+                f"before step {onset}",
+            ),
+        )
+        # The ranks' files may be read later than the first rank's: it was said of this step.
+        return self.update(detected_step=found.step) or opened

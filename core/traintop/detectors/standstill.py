@@ -1,0 +1,39 @@
+"""That the loss stands still: the consequence that turns a symptom of the layers into a fault."""
+
+from __future__ import annotations
+
+import math
+
+from traintop.detectors.context import Context
+from traintop.records import Evidence
+
+SYMPTOMS = ("not_learning", "plateau", "underfitting")
+"""Findings that say so too, by other means: where no starting loss is known to measure from."""
+
+
+def standstill(
+    context: Context, share: float, after: float, after_records: float
+) -> tuple[Evidence, ...]:
+    """The evidence that the loss does not fall; none where it does, or where it is too early.
+
+    Args:
+        context: What is known of the run.
+        share: Share of the starting loss that the best level must still be at.
+        after: Share of the planned steps that must have passed.
+        after_records: Training records that must have, where no plan is known.
+    """
+    loss = context.loss
+    if context.task_without_loss_level or not loss.start > 0:
+        return ()
+    what = "best smoothed loss over the starting loss"
+    value = loss.best / loss.start
+    if context.is_open(*SYMPTOMS):
+        return (Evidence(what=what, value=value, step=context.last_step),)
+    planned = context.info.planned_steps
+    early = context.last_step < after * planned if planned else context.records < after_records
+    # Of means over many steps there are too few to tell when a warm-up is over.
+    if early or (context.warming_up and not context.averaged):
+        return ()
+    if not share <= value < math.inf:
+        return ()
+    return (Evidence(what=what, value=value, threshold=share, step=context.last_step),)

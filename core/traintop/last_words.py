@@ -1,0 +1,65 @@
+"""What a run's console said when it died: the last line of a traceback, the killer's word."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+LOOKED_AT = 200
+"""Lines at the end of the log that are looked at; the tracebacks of many ranks are long."""
+
+AFTERWARDS = 40
+"""Lines that may follow the last word: launchers and schedulers report at length."""
+
+TRACEBACK = "Traceback (most recent call last):"
+
+EXCEPTION = re.compile(
+    r"(?:\[?rank\s?\d+\]?:?\s*)?(?P<name>(?:[A-Za-z_]\w*\.)*[A-Z]\w*"
+    r"(?:Error|Exception|Exit|Warning|Interrupt|Iteration))(?::\s|$)"
+)
+"""The line that ends a traceback: the name of an exception, with its module, and the message."""
+
+KILLED = re.compile(
+    r"CUDA out of memory|CUDA error:|NCCL (?:error|watchdog)|Segmentation fault|core dumped"
+    r"|oom-kill|Out Of Memory|DUE TO (?:TIME LIMIT|PREEMPTION|NODE FAILURE)|^Killed$"
+    r"|[Ll]oss is (?:nan|inf)[^a-z]*(?:stopping|exiting|abort)",
+)
+"""What else ends a run: the device, the system, the scheduler, the loop itself."""
+
+NOT_A_CRASH = ("KeyboardInterrupt", "SystemExit", "StopIteration")
+"""Somebody, or the program itself, wanted it to end."""
+
+
+class LastWord(NamedTuple):
+    """The line that says why a run died."""
+
+    text: str
+    out_of_memory: bool
+
+
+def last_word(lines: Sequence[str]) -> LastWord | None:
+    """Find why a run died in the last lines of its log.
+
+    Args:
+        lines: The log, oldest first.
+
+    Returns:
+        None where nothing near the end says that it died.
+    """
+    lines = lines[-LOOKED_AT:]
+    found: int | None = None
+    traced = False
+    for index, line in enumerate(lines):
+        if TRACEBACK in line:
+            traced = True
+        elif traced and (match := EXCEPTION.match(line.strip())):
+            traced = False
+            name = match["name"].rpartition(".")[2]
+            found = None if name in NOT_A_CRASH else index
+        elif KILLED.search(line):
+            found = index
+    if found is None or len(lines) - found > AFTERWARDS:
+        return None
+    text = lines[found].strip()
+    return LastWord(text, "out of memory" in text.lower() or "oom" in text.lower())

@@ -1,0 +1,72 @@
+"""From what a command line names to the runs there: globs, and folders that hold many runs."""
+
+from __future__ import annotations
+
+import glob
+import math
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from traintop.sources.layout import own_folder
+from traintop.sources.newest import RECORDS, find_metrics, find_runs
+
+PARTS_OF_A_RUN = re.compile(
+    r"(train|training|val|valid|validation|eval|evaluation|test|dev|logs?|metrics|rank\d*|\d+)",
+    re.IGNORECASE,
+)
+"""Folders whose metrics belong to the run above them: splits, ranks, versions of one log."""
+
+
+def expand(paths: Sequence[str], say: Callable[[str], None]) -> Iterator[str]:
+    """Yield the runs that paths name, in the order of the paths.
+
+    Args:
+        paths: Files, folders, globs that the shell has left alone, `-`.
+        say: Told what a path that is no run itself was taken for.
+    """
+    for path in paths:
+        if path == "-" or Path(path).exists() or not glob.has_magic(path):
+            yield from _runs_at(path, say)
+            continue
+        found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - the pattern may be absolute
+        if not found:
+            yield path  # Whoever opens it says that it does not exist.
+        for each in found:
+            yield from _runs_at(each, say)
+
+
+def _runs_at(path: str, say: Callable[[str], None]) -> Iterator[str]:
+    folder = Path(path)
+    runs = runs_in(folder) if path != "-" and folder.is_dir() else []
+    if len(runs) < 2:
+        yield path
+        return
+    say(f"{path}: holds {len(runs)} runs, each of which is checked")
+    yield from map(str, runs)
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """Return the runs in a folder that is none itself, by path.
+
+    Runs of our own format are told by their files. Where there are none, folders that hold files
+    with a record a line are runs, unless their names say that they are parts of one, or the folder
+    has such files itself. One run or none: an empty list.
+    """
+    if own_folder(folder) is not None:
+        return []
+    own = find_runs(folder, math.inf)
+    if own:
+        return sorted(own) if len(own) > 1 else []
+    if any(name.name.endswith(RECORDS) for name in _entries(folder)):
+        return []
+    folders = sorted({file.parent for file in find_metrics(folder, math.inf)})
+    parts = any(PARTS_OF_A_RUN.fullmatch(run.name) for run in folders)
+    return [] if parts or len(folders) < 2 else folders
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []  # Whoever opens it says why.

@@ -1,0 +1,206 @@
+"""Findings that a person has acknowledged or muted, kept in a small file beside the run.
+
+A mute is for a rule, or for a rule on some layers: a finding that names a further layer is said.
+An acknowledgement is for one episode, and holds until that gets worse.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from traintop.records import SEVERITIES, Finding, Severity
+
+FILE = "traintop-triage.json"
+MOST_BYTES = 1 << 22
+"""A larger file is none that this program has written."""
+
+
+class Mute(msgspec.Struct, frozen=True, order=True, kw_only=True):
+    """A rule that is not to be told of."""
+
+    id: str
+    layer: str = ""
+    """Only where it speaks of this layer; empty: everywhere."""
+
+
+class Acknowledged(msgspec.Struct, frozen=True, order=True, kw_only=True):
+    """An episode that somebody has seen."""
+
+    id: str
+    episode: int
+    run: int = 0
+    """Index of the run in its files."""
+    severity: Severity = "critical"
+    """How bad it was then."""
+
+
+class Decisions(msgspec.Struct, frozen=True, kw_only=True):
+    """What the file holds."""
+
+    schema: Literal["traintop.triage/1"] = "traintop.triage/1"
+    mutes: frozenset[Mute] = frozenset()
+    acknowledged: frozenset[Acknowledged] = frozenset()
+
+
+class Triage:
+    """What a person has decided of a run's findings.
+
+    Args:
+        folder: Where the run lies; None: decisions are forgotten at the end.
+        mutes: Rule ids that the settings mute.
+
+    Attributes:
+        changes: How often the decisions have changed.
+        problem: Why a file could not be read or written, for a person; None where all went well.
+    """
+
+    def __init__(self, folder: Path | None, mutes: Iterable[str] = ()) -> None:
+        self._folder = folder
+        self._from_settings = frozenset(mutes)
+        self._now = Decisions()
+        self._before: list[Decisions] = []
+        self.problem: str | None = None
+        self.changes = 0
+
+    @classmethod
+    def load(cls, folder: Path | None, mutes: Iterable[str] = ()) -> Triage:
+        """Read the decisions on a run; a damaged file holds none, and `problem` says so."""
+        triage = cls(folder, mutes)
+        triage._read()
+        return triage
+
+    # --- what holds --------------------------------------------------------------------------
+
+    def is_muted(self, finding: Finding) -> bool:
+        """Tell whether a finding is not to be told of."""
+        if finding.id in self._from_settings or Mute(id=finding.id) in self._now.mutes:
+            return True
+        return bool(finding.layers) and self._now.mutes.issuperset(_mutes_of(finding))
+
+    def is_acknowledged(self, finding: Finding, run: int = 0) -> bool:
+        """Tell whether a finding was seen when it was as bad as it is now."""
+        worse = SEVERITIES[SEVERITIES.index(finding.severity) :]
+        return any(
+            replace(_seen(finding, run), severity=severity) in self._now.acknowledged
+            for severity in worse
+        )
+
+    # --- what is decided ---------------------------------------------------------------------
+
+    def toggle_mute(self, finding: Finding) -> bool | None:
+        """Mute the rule of a finding, on its layers if it names some, or unmute it.
+
+        Returns:
+            Whether it is muted now; None where the settings mute it, which this cannot change.
+        """
+        if finding.id in self._from_settings:
+            return None
+        mutes = _mutes_of(finding)
+        if self.is_muted(finding):
+            gone = mutes | {Mute(id=finding.id)}
+            self._change(lambda now: replace(now, mutes=now.mutes - gone))
+            return False
+        self._change(lambda now: replace(now, mutes=now.mutes | mutes))
+        return True
+
+    def toggle_acknowledged(self, finding: Finding, run: int = 0) -> bool:
+        """Mark an episode as seen, or unmark it; return whether it is marked now."""
+        all_of_it = {replace(_seen(finding, run), severity=severity) for severity in SEVERITIES}
+        if self.is_acknowledged(finding, run):
+            self._change(lambda now: replace(now, acknowledged=now.acknowledged - all_of_it))
+            return False
+        mark = {_seen(finding, run)}
+        self._change(lambda now: replace(now, acknowledged=now.acknowledged - all_of_it | mark))
+        return True
+
+    def undo(self) -> bool:
+        """Take back the last decision of this session; return whether there was one."""
+        if not self._before:
+            return False
+        before = self._before.pop()
+        self._now = before
+        self._write()
+        return True
+
+    def _change(self, how: Callable[[Decisions], Decisions]) -> None:
+        self._before.append(self._now)
+        self._now = how(self._now)
+        self._write()
+
+    # --- the file ----------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        if self._folder is None:
+            return
+        # The user's own file is there only where the run's folder took none.
+        for file in (own_file(self._folder), self._folder / FILE):
+            try:
+                with file.open("rb") as opened:
+                    text = opened.read(MOST_BYTES + 1)
+                if len(text) > MOST_BYTES:
+                    raise ValueError("it is too large")
+                self._now = msgspec.json.decode(text, type=Decisions)
+            except FileNotFoundError:
+                continue
+            except (ValueError, OSError) as error:  # A damaged file is a ValueError of msgspec.
+                reason = getattr(error, "strerror", None) or str(error)
+                self.problem = f"{file}: cannot be read, so nothing is muted by it: {reason}"
+            return
+
+    def _write(self) -> None:
+        self.changes += 1
+        if self._folder is None:
+            return
+        text = msgspec.json.format(msgspec.json.encode(self._now, order="deterministic")) + b"\n"
+        own = own_file(self._folder)
+        try:
+            _replace(self._folder / FILE, text)
+        except OSError:
+            try:
+                own.parent.mkdir(parents=True, exist_ok=True)
+                _replace(own, text)
+            except OSError as error:
+                self.problem = f"{own}: cannot be written, so decisions are lost: {error.strerror}"
+                return
+        else:
+            with contextlib.suppress(OSError):
+                own.unlink(missing_ok=True)
+        self.problem = None
+
+
+def own_file(folder: Path) -> Path:
+    """Return where decisions on a run are kept whose folder cannot be written to."""
+    base = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    name = hashlib.sha256(str(folder.absolute()).encode(errors="surrogateescape")).hexdigest()[:32]
+    return Path(base) / "traintop" / "triage" / f"{name}.json"
+
+
+def _replace(file: Path, text: bytes) -> None:
+    """Write a file whole or not at all."""
+    handle, name = tempfile.mkstemp(prefix=f".{FILE}.", dir=file.parent)
+    try:
+        with os.fdopen(handle, "wb") as opened:
+            opened.write(text)
+        Path(name).replace(file)
+    except OSError:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _mutes_of(finding: Finding) -> frozenset[Mute]:
+    if not finding.layers:
+        return frozenset((Mute(id=finding.id),))
+    return frozenset(Mute(id=finding.id, layer=layer) for layer in finding.layers)
+
+
+def _seen(finding: Finding, run: int) -> Acknowledged:
+    return Acknowledged(id=finding.id, episode=finding.episode, run=run, severity=finding.severity)
