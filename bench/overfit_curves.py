@@ -3,7 +3,8 @@
     python bench/overfit_curves.py DIR [--list]
 
 `DIR/overfit` and `DIR/non_overfit` hold the curves, one JSON object a file at any depth:
-`{"train_loss": [...], "val_loss": [...]}`, a value an epoch. The 40 curves of OverfitGuard
+`{"train_loss": [...], "val_loss": [...]}`, a value an epoch; `train_metric` and `monitor_metric`
+name the lists where they are called otherwise. The 40 curves of OverfitGuard
 (arXiv 2401.10359; repository asgaardlab/OverfitGuard, data/testing/real_world_data) lie like that.
 Each is fed to the detectors as a run that logs once an epoch; it is called overfit if `overfitting`
 is found with severity `warning` or worse. The published rules are scored beside them.
@@ -41,6 +42,9 @@ class Curve:
         return finite.index(min(finite))
 
 
+LISTS = (("train_metric", "train_loss"), ("monitor_metric", "val_loss"))
+"""The keys that name the lists of a curve, and what the lists are called without them."""
+
 Judge = Callable[[Curve], int | None]
 """The epoch at which a curve is called overfit, or None."""
 
@@ -57,11 +61,13 @@ def load(directory: Path) -> list[Curve]:
             try:
                 content = json.loads(path.read_text())
                 train, val = (
-                    [number(value) for value in content[name]]
-                    for name in ("train_loss", "val_loss")
+                    [number(value) for value in content[content.get(key, default)]]
+                    for key, default in LISTS
                 )
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 sys.exit(f"{path}: wants lists `train_loss` and `val_loss` ({error!r})")
+            if not val:
+                sys.exit(f"{path}: holds no validation loss")
             curves.append(Curve(path.stem, kind == "overfit", train, val))
     if not curves:
         sys.exit(f"{directory}: no *.json below overfit/ and non_overfit/")

@@ -76,13 +76,12 @@ class Recorded:
         """Step and per-layer statistics of each layer record, NaN where not measured."""
         for record in self.layers:
             if "step" in record:
+                arrays: dict[str, list[Any]] = {
+                    name: values for name, values in record.items() if isinstance(values, list)
+                }
                 yield (
                     record["step"],
-                    {
-                        name: np.array([number(value) for value in values])
-                        for name, values in record.items()
-                        if isinstance(values, list)
-                    },
+                    {name: np.array([*map(number, values)]) for name, values in arrays.items()},
                 )
 
     @property
@@ -170,7 +169,8 @@ def layer_rules(run: Recorded) -> Iterator[Alarm]:
       than 10x between layers, or gradients whose 5th and 95th percentile are within 0.001 (3.29
       standard deviations of a normal distribution).
     """
-    head = next((record for record in run.layers if "names" in record), {})
+    nothing: dict[str, Any] = {}
+    head = next((record for record in run.layers if "names" in record), nothing)
     sizes = np.array(head.get("numel", ()), dtype=np.float64)
     relu = np.array([kind == "relu" for kind in head.get("act_kinds", ())], dtype=bool)
     still = 0

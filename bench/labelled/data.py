@@ -62,9 +62,7 @@ def make_data(recipe: Recipe) -> Data:
         inputs = split.inputs + recipe.input_noise * torch.as_tensor(
             random.standard_normal(split.inputs.shape), dtype=torch.float32
         )
-        split = Split(
-            inputs * recipe.input_scale + recipe.input_shift, split.targets, split.group
-        )
+        split = Split(inputs * recipe.input_scale + recipe.input_shift, split.targets, split.group)
     targets = _noisy_targets(recipe, split.targets, outputs, random)
     if recipe.random_labels:
         targets = (

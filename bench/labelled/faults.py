@@ -358,16 +358,12 @@ def spike_small(recipe: Recipe, random: np.random.Generator, dose: float) -> Rec
 
 def throughput_drop(recipe: Recipe, random: np.random.Generator, dose: float) -> Recipe:
     """Half as fast from some step on."""
-    return replace(
-        recipe, onset=_onset(recipe, random), slowdown=float(random.uniform(0.4, 0.65))
-    )
+    return replace(recipe, onset=_onset(recipe, random), slowdown=float(random.uniform(0.4, 0.65)))
 
 
 def throughput_drop_small(recipe: Recipe, random: np.random.Generator, dose: float) -> Recipe:
     """A fifth slower from some step on."""
-    return replace(
-        recipe, onset=_onset(recipe, random), slowdown=float(random.uniform(0.75, 0.83))
-    )
+    return replace(recipe, onset=_onset(recipe, random), slowdown=float(random.uniform(0.75, 0.83)))
 
 
 def underfit(recipe: Recipe, random: np.random.Generator, dose: float) -> Recipe:

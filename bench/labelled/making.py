@@ -59,15 +59,16 @@ def plan(families: Sequence[str], first_seed: int, seeds: int, *, every: bool) -
     """
     orders: list[Order] = []
     for family in families:
+        number = 0
         random = np.random.default_rng([first_seed, zlib.crc32(family.encode())])
         faults = [kind for kind in FAULTS if family in kind.families]
         healthy = [kind for kind in HEALTHY if family in kind.families]
         for round_ in range(seeds):
             chosen = [*faults, *healthy] if every else _drawn(faults, healthy, random, round_)
             for kind in chosen:
-                number = len(orders)
                 world = first_seed + number % WORLDS
                 orders.append(Order(kind, family, world, first_seed + SEED_STEP * number))
+                number += 1
     return orders
 
 
@@ -78,7 +79,10 @@ def _drawn(
     variants: dict[str, list[Kind]] = {}
     for kind in faults:
         variants.setdefault(kind.fault, []).append(kind)
-    one = [kinds[(round_ + int(random.integers(len(kinds)))) % len(kinds)] for kinds in variants.values()]
+    one = [
+        kinds[(round_ + int(random.integers(len(kinds)))) % len(kinds)]
+        for kinds in variants.values()
+    ]
     count = min(len(healthy), round(len(one) * HEALTHY_SHARE / (1 - HEALTHY_SHARE)))
     return [*one, *(healthy[index] for index in random.permutation(len(healthy))[:count])]
 

@@ -90,9 +90,7 @@ def convolutional_body(recipe: Recipe, size: int) -> nn.Sequential:
         modules += _with_activation(recipe, convolution, nn.BatchNorm2d)
         size = (size + 1) // 2
     flat = nn.Linear(channels[-1] * size * size, recipe.width)
-    return nn.Sequential(
-        *modules, nn.Flatten(), *_with_activation(recipe, flat, nn.BatchNorm1d)
-    )
+    return nn.Sequential(*modules, nn.Flatten(), *_with_activation(recipe, flat, nn.BatchNorm1d))
 
 
 def transformer_body(recipe: Recipe) -> nn.Sequential:

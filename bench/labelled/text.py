@@ -37,7 +37,9 @@ def make_language(world: int) -> Language:
     # Letters are not equally frequent in any language, here Zipf's law holds in the lexicon too.
     frequent = 1 / (2 + random.permutation(len(letters)))
     words = [
-        np.append(random.choice(letters, size=random.integers(2, 7), p=frequent / frequent.sum()), END)
+        np.append(
+            random.choice(letters, size=random.integers(2, 7), p=frequent / frequent.sum()), END
+        )
         for _ in range(CLASSES * WORDS_A_CLASS)
     ]
     successors = random.dirichlet(np.full(CLASSES, 0.35), size=CLASSES)

@@ -7,6 +7,7 @@ before a detector sees them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -14,13 +15,20 @@ import numpy as np
 
 from traintop.catalogue import Catalogue
 from traintop.detectors.engine import Engine
+from traintop.profile import Profile, with_profile
 from traintop.records import DetectorFailure, Event, Finding, LayerStats, NotJudged, Row, RunInfo
+from traintop.sources.roles import choose
 from traintop.store import Run, Table
 
 BURST = 512
 """Training records merged with the others at a time."""
 
+FIRST_EVENTS = 100
+"""Events that tell what kind of training it is."""
+
 EVAL_ROLES = frozenset({"loss/val", "accuracy/val", "balanced_accuracy", "majority_pred_fraction"})
+
+_RANK = re.compile(r"rank(\d+)/train")
 
 # What happened at a step is fed before the step's record, what was measured of it after that.
 _EVENT, _TRUNK, _LAYERS, _OTHER_TABLE = range(4)
@@ -37,6 +45,7 @@ class Judge:
         catalogue: The roles of its series.
         info: `run.json`.
         thresholds: Detector id -> threshold -> value, from the settings.
+        profile: What kind of training it is, as the settings say.
         until: Judge as if the run had ended at this step.
     """
 
@@ -47,8 +56,13 @@ class Judge:
         info: RunInfo,
         thresholds: Mapping[str, Mapping[str, float]],
         until: int | None = None,
+        profile: Profile = "auto",
     ) -> None:
         self._run = run
+        self._info = self._told = info
+        self._profile: Profile = profile
+        self._series = 0
+        """How many series there were when it was last told what kind of training it is."""
         self._catalogue = catalogue
         self._engine = Engine(info, thresholds)
         self._until = np.inf if until is None else float(until)
@@ -79,7 +93,9 @@ class Judge:
 
     def retarget(self, info: RunInfo) -> None:
         """Take a `run.json` that came or changed after the first records."""
-        self._engine.retarget(info)
+        self._info = info
+        # The next pump tells the engine, even where there is no further record.
+        self._series, self._sizes = 0, []
 
     @property
     def backlog(self) -> int:
@@ -92,7 +108,7 @@ class Judge:
         sizes = self._sizes_now()
         if sizes == self._sizes:
             return []
-        news: dict[tuple[str, int], Finding] = {}
+        news = {finding.key: finding for finding in self._retarget()}
         self._step_back()
         while True:
             trunk = self._trunk()
@@ -113,6 +129,18 @@ class Judge:
             if records <= 0 or horizon == np.inf:
                 return list(news.values())
 
+    def _retarget(self) -> list[Finding]:
+        """Tell the engine what kind of training it is, once there are more series to tell by."""
+        tables = self._run.tables.values()
+        series = sum(len(table.series) for table in tables)
+        if series == self._series:
+            return []
+        self._series = series
+        names = [name for table in tables for name in table.series]
+        events = {event.event for event in self._run.events[:FIRST_EVENTS]}
+        told, self._told = self._told, with_profile(self._info, self._profile, names, events)
+        return [] if self._told == told else self._engine.retarget(self._told)
+
     def _sizes_now(self) -> list[object]:
         run = self._run
         layers = 0 if run.layers is None else len(run.layers)
@@ -130,6 +158,8 @@ class Judge:
         said: list[Sequence[Finding]] = []
         others.reverse()
         if trunk is not None and last > first:
+            ranks = self._ranks()
+            several = bool(ranks) and 0 not in ranks
             for row, evaluation in self._rows(trunk, first, last):
                 while others and others[-1][:2] < (row.step, _TRUNK):
                     said.append(others.pop()[2]())
@@ -137,15 +167,23 @@ class Judge:
                     said.append(found)
                 if evaluation is not None and (found := self._engine.feed_eval(evaluation)):
                     said.append(found)
+                if several and row.values and (found := self._engine.feed_rank(0, row)):
+                    said.append(found)
             self._fed[trunk.name] = last
         while others:
             said.append(others.pop()[2]())
         return said
 
     def _tables(self) -> list[Table]:
-        """Return the tables that are judged; those of other ranks are not, so far."""
+        """Return the tables that are judged: those of rank 0, which stand at the top."""
         tables = self._run.tables.values()
         return [table for table in tables if not table.name.startswith("rank")]
+
+    def _ranks(self) -> dict[int, Table]:
+        """Return the training records of ranks that have a folder of their own."""
+        tables = self._run.tables.values()
+        found = ((_RANK.fullmatch(table.name), table) for table in tables)
+        return {int(match[1]): table for match, table in found if match is not None}
 
     def _trunk(self) -> Table | None:
         return max(self._tables(), key=len, default=None)
@@ -173,7 +211,7 @@ class Judge:
                 if table is trunk:
                     self._resumes.append(rewind.step)
         self._rewinds_fed = len(run.rewinds)
-        for table in self._tables():
+        for table in (*self._tables(), *self._ranks().values()):
             self._fed[table.name] = min(self._fed.get(table.name, 0), len(table))
         if run.layers is not None:
             self._layers_fed = min(self._layers_fed, len(run.layers))
@@ -203,7 +241,20 @@ class Judge:
                 break
             others.append((step, _EVENT, _feed_one(engine.feed_event, event)))
             self._events_fed += 1
-        return others + self._layer_records(horizon)
+        return others + self._rank_records(horizon) + self._layer_records(horizon)
+
+    def _rank_records(self, horizon: float) -> list[tuple[float, int, Feed]]:
+        """Return what waits of ranks, each of which has series of its own with the same names."""
+        others: list[tuple[float, int, Feed]] = []
+        for rank, table in self._ranks().items():
+            first = self._fed.get(table.name, 0)
+            last = int(np.searchsorted(table.step, horizon, side="right"))
+            chosen = choose(("train", name) for name in table.series)
+            roles = {name: role for role, (_, name) in chosen.items()}
+            for row, _ in self._rows(table, first, last, roles):
+                others.append((row.step, _OTHER_TABLE, _feed_rank(self._engine, rank, row)))
+            self._fed[table.name] = max(first, last)
+        return others
 
     def _layer_records(self, horizon: float) -> list[tuple[float, int, Feed]]:
         layers = self._run.layers
@@ -225,11 +276,15 @@ class Judge:
             for row in range(first, last)
         ]
 
-    def _rows(self, table: Table, first: int, last: int) -> list[tuple[Row, Row | None]]:
+    def _rows(
+        self, table: Table, first: int, last: int, roles: Mapping[str, str] | None = None
+    ) -> list[tuple[Row, Row | None]]:
         """Return each record as (training row, evaluation if it holds one)."""
+        if roles is None:
+            roles = self._catalogue.roles_of(self._run, table.name)
         train: list[dict[str, float]] = [{} for _ in range(first, last)]
         evaluations: dict[int, dict[str, float]] = {}
-        for name, role in self._catalogue.roles_of(self._run, table.name).items():
+        for name, role in roles.items():
             series = table.series[name]
             begin, end = series.positions(np.array([first, last])).tolist()
             values = series.values()[begin:end].tolist()
@@ -255,6 +310,10 @@ class Judge:
 
 def _feed_one(feed: Callable[[T], Sequence[Finding]], record: T) -> Feed:
     return lambda: feed(record)
+
+
+def _feed_rank(engine: Engine, rank: int, row: Row) -> Feed:
+    return lambda: engine.feed_rank(rank, row)
 
 
 def _feed_both(engine: Engine, row: Row, evaluation: Row | None) -> Feed:

@@ -264,7 +264,12 @@ class Session:
         for run in self.store.runs:
             if run.index not in self._judges:
                 self._judges[run.index] = Judge(
-                    run, self.catalogue, self.store.info, self._settings.detectors, self._until
+                    run,
+                    self.catalogue,
+                    self.store.info,
+                    self._settings.detectors,
+                    self._until,
+                    self._settings.profile,
                 )
             if records > 0:
                 judge = self._judges[run.index]

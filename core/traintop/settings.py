@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from traintop.errors import SettingsError
+from traintop.profile import Profile
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -45,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Ring the terminal's bell at a new finding of a run that is followed."""
     notify: Literal["off", "auto", "osc9", "osc777"] = "off"
     """Have the terminal show new findings on the desktop, and by which sequence."""
+    profile: Profile = "auto"
+    """What kind of training it is: rules that read the level of the loss are silent for `rl` and
+    `gan`. `auto`: what the run says, else what the names of its series tell."""
     detectors: dict[str, dict[str, float]] = {}
     """Thresholds by detector: `[detectors.loss_spike]`."""
     mutes: list[str] = []

@@ -265,9 +265,15 @@ def test_dead_units_that_come_back_are_resolved() -> None:
     assert finding.resolved_step == 40
 
 
-@pytest.mark.parametrize("kind", ["gelu", "silu", "sigmoid"])
-def test_only_relus_die(kind: str) -> None:
-    assert watch_units([1.0] * 8, kind=kind) == []
+@pytest.mark.parametrize(("kind", "share"), [("gelu", 0.9), ("silu", 0.9), ("sigmoid", 1.0)])
+def test_only_relus_die(kind: str, share: float) -> None:
+    assert watch_units([share] * 8, kind=kind) == []
+
+
+@pytest.mark.parametrize("kind", ["gelu", "silu"])
+def test_a_smooth_relu_is_dead_where_nearly_all_of_it_is(kind: str) -> None:
+    (finding,) = watch_units([1.0] * 8, kind=kind)
+    assert (finding.severity, finding.layers) == ("critical", ("act.1",))
 
 
 def test_sparse_is_not_dead() -> None:

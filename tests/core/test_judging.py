@@ -22,10 +22,15 @@ class FakeEngine:
 
     def __init__(self, *_):
         self.fed = []
+        self.ranks = []
         self.names = []
 
     def feed_train(self, row):
         self.fed.append(("train", row.step, row.values))
+        return []
+
+    def feed_rank(self, rank, row):
+        self.ranks.append((rank, row.step, row.values))
         return []
 
     def feed_eval(self, row):
@@ -100,9 +105,11 @@ def test_metrics_are_fed_by_their_roles(folder, monkeypatch):
     assert ("eval", 99, {"loss/val": 2.0}) in engine.fed
 
 
-def test_other_ranks_are_not_judged(folder, monkeypatch):
+def test_other_ranks_are_judged_beside_the_run(folder, monkeypatch):
     judge, engine = judge_of(folder, monkeypatch)
     judge.pump(10_000)
+    assert (1, 0, {"loss/train": 0.5}) in engine.ranks
+    assert sum(rank == 0 for rank, _, _ in engine.ranks) == STEPS
     assert sum(kind == "train" for kind, _, _ in engine.fed) == STEPS
     assert not any(values == {"loss/train": 0.5} for _, _, values in engine.fed)
 

@@ -14,6 +14,8 @@ FRAME = 0.1
 """Seconds between two pictures while it plays."""
 LENGTH = 30.0
 """Seconds in which the whole run is played at speed 1."""
+PARTS = 20
+"""Pictures at most while one step is judged."""
 SPEEDS = (1 / 8, 8.0)
 """Slowest and fastest."""
 
@@ -60,7 +62,8 @@ class Replaying:
         if replay.pending and (self._judging is None or not self._judging.is_alive()):
             self._judging = threading.Thread(target=_judge, args=(replay,), daemon=True)
             self._judging.start()
-        now = replay.step, replay.judged_until, self.playing
+        # Of what is still judged only the percentage changes, which costs a whole picture.
+        now = replay.step, replay.pending, self.playing, int(PARTS * replay.judged)
         if now != self._drawn:
             self._drawn = now
             self._redraw()

@@ -188,7 +188,9 @@ class AmpOverflow(Detector[AmpOverflowThresholds]):
             cause = "the forward pass overflows in float16"
             causes.append(Cause(cause=cause, because=because, basis="measured"))
         elif self._in_a_row >= self.thresholds.in_a_row:
-            because = f"the loss was finite, and {self._in_a_row} steps in a row were skipped, each "
+            because = (
+                f"the loss was finite, and {self._in_a_row} steps in a row were skipped, each "
+            )
             because += "time at a smaller scale"
             cause = "gradients overflow in float16 at any scale"
             causes.append(Cause(cause=cause, because=because))

@@ -79,11 +79,7 @@ class ClassCollapse(Detector[ClassCollapseThresholds]):
                 NextTest(do="Count the labels of the training data", analysis="data"),
                 self.next_test("Predictions per class", "predictions", row.step),
             ),
-            fixes=(
-                f"the other classes together {share / max(1e-3, 1.0 - share):.0f} times as heavy in "
-                "the loss: weights in inverse proportion to the size of a class",
-                "batches with as many samples of each class (WeightedRandomSampler)",
-            ),
+            fixes=self._fixes(last),
         )
 
     def not_judged(self) -> NotJudged | None:
@@ -107,6 +103,13 @@ class ClassCollapse(Detector[ClassCollapseThresholds]):
             return last.majority > thresholds.majority
         classes = self.context.info.num_classes or 0
         return classes > 1 and last.balanced_accuracy < 1.0 / classes + thresholds.guessing
+
+    def _fixes(self, last: Evaluation) -> tuple[str, ...]:
+        ratio = last.accuracy / max(1e-3, 1.0 - last.accuracy)
+        return (
+            f"all other classes together {ratio:.0f} times as heavy in the loss (class weights)",
+            "batches with as many samples of each class (WeightedRandomSampler)",
+        )
 
     def _evidence(self, last: Evaluation) -> list[Evidence]:
         thresholds = self.thresholds

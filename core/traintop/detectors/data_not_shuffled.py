@@ -11,6 +11,7 @@ import numpy as np
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
+from traintop.detectors.windows import MAD_TO_SIGMA
 from traintop.records import Cause, Evidence, Floats, NextTest, NotJudged, Row
 
 BINS = 256
@@ -18,6 +19,9 @@ BINS = 256
 
 KEPT = 5
 """Epochs that are compared."""
+
+OUTLIER = 3.0
+"""Robust standard deviations beyond which a residual counts no more."""
 
 LEAST_RECORDS = 12
 """Records of an epoch that a pattern can be seen in."""
@@ -212,14 +216,18 @@ def _binned(values: Floats, length: int) -> Floats:
     if length <= BINS:
         return values
     edges = np.linspace(0, length, BINS + 1).astype(np.int64)
-    return np.add.reduceat(values, edges[:-1]) / np.diff(edges)
+    means: Floats = np.add.reduceat(values, edges[:-1]) / np.diff(edges)
+    return means
 
 
 def _detrended(values: Floats) -> Floats:
-    """The values less their least-squares line."""
+    """The values less their least-squares line, outliers brought in: two spikes are no pattern."""
     at = np.arange(len(values)) - (len(values) - 1) / 2
     centred = values - values.mean()
-    return centred - at * float(at @ centred) / float(at @ at)
+    rest: Floats = centred - at * float(at @ centred) / float(at @ at)
+    spread = MAD_TO_SIGMA * float(np.median(np.abs(rest - np.median(rest))))
+    clipped: Floats = np.clip(rest, -OUTLIER * spread, OUTLIER * spread)
+    return np.asarray(clipped - clipped.mean())
 
 
 def _correlation(one: Floats, other: Floats) -> float:

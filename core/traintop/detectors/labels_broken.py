@@ -10,7 +10,6 @@ from traintop.detectors.context import Context
 from traintop.detectors.evaluations import Evaluation
 from traintop.detectors.guessing import guessing_loss
 from traintop.detectors.hindrances import CONSTANT, hindrance
-from traintop.detectors.loss_trend import Stretch
 from traintop.records import Cause, Evidence, NextTest, NotJudged, Row
 
 
@@ -19,6 +18,9 @@ class LabelsBrokenThresholds(Thresholds, frozen=True):
 
     level: float = 0.965
     """Share of the loss of guessing below which no evaluation has come (a prototype's value)."""
+    level_regression: float = 0.7
+    """The same of the first training losses, for a regression, whose first losses hold the variance
+    of the targets and that of untrained outputs."""
     better: float = 0.01
     """Share by which the validation loss may fall from its first to its latest: more is learning,
     only slow."""
@@ -33,6 +35,11 @@ class LabelsBrokenThresholds(Thresholds, frozen=True):
     fit: float = 0.015
     """Share of the loss of guessing that the training loss must have come below it, and below the
     validation loss, to be learning by heart; and 4 standard errors."""
+    fit_regression: float = 0.15
+    """The same for a regression, of the first validation loss."""
+    first_fit: float = 0.8
+    """Share of the first validation loss that the training loss must not have come below by then:
+    what is fitted within the first epoch is not learnt by heart, it is data in an order."""
     fit_accuracy: float = 0.25
     """The same by accuracies: share of the training accuracy that validation lacks ..."""
     fit_accuracy_points: float = 0.03
@@ -53,8 +60,8 @@ class LabelsBroken(Detector[LabelsBrokenThresholds]):
 
     id = "labels_broken"
     title = "Labels and inputs do not belong together"
-    needs = "validation loss, and the number of classes"
-    record = "recorder.evaluate(loss=..., accuracy=...), num_classes="
+    needs = "validation loss, and the number of classes (or the task: regression)"
+    record = "recorder.evaluate(loss=..., accuracy=...), num_classes= or task="
     thresholds_type: ClassVar[type[Thresholds]] = LabelsBrokenThresholds
     reads_loss_level = True
 
@@ -65,23 +72,38 @@ class LabelsBroken(Detector[LabelsBrokenThresholds]):
     def on_eval(self, row: Row) -> Findings:
         """Compare what was learnt on the training and on the validation set."""
         context = self.context
-        guessing = guessing_loss(context.info)
         evaluations = context.evaluations
-        if not guessing > 0 or evaluations.count < self.thresholds.evaluations:
+        yardstick = self._yardstick
+        if not yardstick > 0 or evaluations.count < self.thresholds.evaluations:
             return ()
         self._judged = True
+        learnt = evaluations.best < self._level * yardstick
         if self.current is not None:
-            learnt = evaluations.best < self.thresholds.level * guessing
             return self.resolve(row.step) if learnt else ()
-        if evaluations.best < self.thresholds.level * guessing or context.warming_up:
+        if learnt or context.warming_up:
             return ()
         if not self._patient(row.step, self.thresholds.patience) or context.lr_was_lowered:
             return ()
-        return self._judge(row.step, guessing)
+        return self._judge(row.step, yardstick)
 
     def not_judged(self) -> NotJudged | None:
         """A run without a number of classes or a validation loss."""
         return None if self._judged else self.missing()
+
+    @property
+    def _regression(self) -> bool:
+        return self.context.info.task == "regression"
+
+    @property
+    def _yardstick(self) -> float:
+        """The loss of guessing, or what comes nearest to it; NaN where nothing does."""
+        context = self.context
+        return context.trend.start if self._regression else guessing_loss(context.info)
+
+    @property
+    def _level(self) -> float:
+        thresholds = self.thresholds
+        return thresholds.level_regression if self._regression else thresholds.level
 
     def _patient(self, step: int, share: float) -> bool:
         planned = self.context.info.planned_steps
@@ -101,8 +123,16 @@ class LabelsBroken(Detector[LabelsBrokenThresholds]):
         level = sum(each.loss for each in latest) / len(latest)
         accuracy = sum(each.accuracy for each in latest) / len(latest)
         chance = 1.0 / (context.info.num_classes or 2)
-        if accuracy > chance + thresholds.accuracy:
+        ordered = past[0].train_level < thresholds.first_fit * past[0].loss
+        if accuracy > chance + thresholds.accuracy or ordered:
             return ()
+        if self._regression:
+            # The variance of the targets is not known; the first evaluation is near it if the
+            # inputs say nothing of them.
+            if level < (1.0 - thresholds.better) * past[0].loss:
+                return ()
+            by_heart = self._fits(step, past[0].loss, level, thresholds.fit_regression)
+            return self._raise(step, guessing, level, accuracy, by_heart) if by_heart else ()
         by_heart = self._learns_by_heart(step, guessing, level, accuracy)
         # Falling from far above guessing down to it says nothing; below it, it is learning.
         improving = level < (1.0 - thresholds.better) * min(past[0].loss, guessing)
@@ -116,15 +146,9 @@ class LabelsBroken(Detector[LabelsBrokenThresholds]):
         """What shows that the training data is fitted and nothing but that."""
         context = self.context
         thresholds = self.thresholds
-        stretch = self._recent(step)
-        if stretch is None:
-            train, error = context.loss.level, context.loss.standard_error
-        else:
-            train, error = stretch.after, stretch.error
-        least = max(thresholds.fit * guessing, 4.0 * error)
-        if train < guessing - least and level - train > least:
-            what = "validation loss above training loss"
-            return Evidence(what=what, value=level - train, threshold=least, step=step)
+        found = self._fits(step, guessing, level, thresholds.fit)
+        if found is not None:
+            return found
         fitted, chance = context.accuracy, 1.0 / (context.info.num_classes or 2)
         points = max(thresholds.fit_accuracy_points, thresholds.fit_accuracy * fitted)
         if fitted > chance + points and fitted - accuracy > points:
@@ -132,10 +156,20 @@ class LabelsBroken(Detector[LabelsBrokenThresholds]):
             return Evidence(what=what, value=fitted - accuracy, threshold=points, step=step)
         return None
 
-    def _recent(self, step: int) -> Stretch | None:
+    def _fits(self, step: int, reference: float, level: float, share: float) -> Evidence | None:
+        """Whether the training loss has come below the reference and left validation behind."""
         context = self.context
-        began = context.trend.first_step
-        return context.trend.since(step - 0.3 * (step - began), context.loss.noise)
+        recent = step - 0.3 * (step - context.trend.first_step)
+        stretch = context.trend.since(recent, context.loss.noise)
+        if stretch is None:
+            train, error = context.loss.level, context.loss.standard_error
+        else:
+            train, error = stretch.after, stretch.error
+        least = max(share * reference, 4.0 * error)
+        if not (train < reference - least and level - train > least):
+            return None
+        what = "validation loss above training loss"
+        return Evidence(what=what, value=level - train, threshold=least, step=step)
 
     def _unexplained(self, step: int, guessing: float, latest: Sequence[Evaluation]) -> bool:
         """Whether nothing is learnt although the weights move and the outputs differ."""
@@ -158,11 +192,12 @@ class LabelsBroken(Detector[LabelsBrokenThresholds]):
     ) -> Findings:
         context = self.context
         thresholds = self.thresholds
+        over = "the first losses" if self._regression else "guessing"
         evidence = [
             Evidence(
-                what="validation loss over that of guessing, mean of the last 3",
+                what=f"validation loss over {over} ({guessing:.4g}), mean of the last 3",
                 value=level / guessing,
-                threshold=thresholds.level,
+                threshold=self._level,
                 step=step,
             )
         ]

@@ -54,17 +54,17 @@ class LayerState:
         if stats.train_mode is not None:
             self.eval_mode = 0 if stats.train_mode else self.eval_mode + 1
         updates = stats.stats.get("update_ratio")
+        if updates is not None and self.still.shape != updates.shape:
+            self.still = np.zeros(updates.shape, np.int64)
         if updates is not None and np.isfinite(updates).any():
-            if self.still.shape != updates.shape:
-                self.still = np.zeros(updates.shape, np.int64)
             moved = bool((updates > 0).any())
             self.all_still = 0 if moved else self.all_still + 1
             if moved:
                 self.still = np.where(updates == 0, self.still + 1, 0)
         norms = stats.stats.get("grad_norm")
+        if norms is not None and self.without_gradient.shape != norms.shape:
+            self.without_gradient = np.zeros(norms.shape, np.int64)
         if norms is not None and np.isfinite(norms).any():
-            if self.without_gradient.shape != norms.shape:
-                self.without_gradient = np.zeros(norms.shape, np.int64)
             self.without_gradient = np.where(np.isnan(norms), self.without_gradient + 1, 0)
 
     def trainable(self, count: int) -> NDArray[np.bool_]:

@@ -28,10 +28,21 @@ class LrTooHighThresholds(Thresholds, frozen=True):
     DeepDiagnosis flags 0.1 alone; healthy Adam begins at up to 0.035 in a few steps."""
     update_diverged: float = 0.02
     """The same once `divergence` has been found, which needs less (a prototype's value)."""
-    first_updates: float = 0.08
-    """Each of the first 8 updates is larger: a dozen of them replace the initial weights. With a
-    loss that is no better than at the start the run is said to have been thrown away (a
-    prototype's value)."""
+    first_updates: float = 0.8
+    """Sum of the first 8 updates over the weights: the initial weights are gone. Healthy runs of
+    the same models stay below 0.3."""
+    first_update_averaged: float = 0.1
+    """The first update that is known where records are means over many steps: it comes after many
+    others, which were larger."""
+    adam_lr: float = 0.03
+    """A learning rate of Adam that stands for such updates where they are not recorded: Adam moves
+    each weight by about the rate (Kingma and Ba 2015, section 2.1), and weights are of the order
+    of 0.1 and less."""
+    above_start: float = 1.05
+    """Multiple of the starting loss that 2 of the first 16 losses exceed: thrown away ..."""
+    no_better: float = 0.98
+    """... or the share of it above which the smoothed loss is after 24 records: a batch's loss is
+    noisy."""
     update_before_nan: float = 0.3
     """An update that is followed by NaN and is the cause of it: a third of the weights at once."""
     lr_rise: float = 2.5
@@ -140,15 +151,8 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
             return self._diverged()
         if updates.median > thresholds.update and not context.averaged and self._thrown_back():
             return self._large_steps("Steps are so large that they throw the loss back")
-        if self._is_early and context.loss.count >= 3 * LOSSES:
-            self._is_early = context.loss.count < 5 * LOSSES
-            first = updates.first
-            if (
-                len(first) == LOSSES
-                and min(first) > thresholds.first_updates
-                and context.loss.level >= min(context.loss.start, context.loss.first)
-            ):
-                return self._large_steps("The first steps destroyed the initial weights")
+        if self._is_early and self._first_steps_are_too_large():
+            return self._large_steps("The first steps destroyed the initial weights")
         if self._rises_with_lr(new):
             return self._ramped()
         return None
@@ -172,6 +176,26 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
             return 1.1 * loss.start if known else loss.start + 3.0 * loss.noise
         return loss.best + loss.limit(0.25, self.thresholds.lost, 7.0)
 
+    def _first_steps_are_too_large(self) -> bool:
+        """Whether the first steps replaced the weights, and the loss is none the better for it."""
+        context = self.context
+        thresholds = self.thresholds
+        loss = context.loss
+        first = context.updates.first
+        guessing = guessing_loss(context.info)
+        start = max(loss.first, guessing) if guessing > 0 else loss.first
+        if context.averaged:
+            self._is_early = loss.count < 3
+            return bool(
+                first
+                and first[0] > thresholds.first_update_averaged
+                and loss.first >= thresholds.no_better * guessing
+            )
+        limit = thresholds.above_start * start
+        if loss.count <= 2 * LOSSES + self._first_blocks:
+            self._above_start += sum(
+                limit < row.values.get("loss/train", math.nan) < ABSURD for row in rows
+            )
     def _has_learnt(self) -> bool:
         loss = self.context.loss
         return loss.progress > 0.1 * abs(loss.start)

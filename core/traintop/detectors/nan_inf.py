@@ -79,6 +79,7 @@ class NanInf(Detector[NanInfThresholds]):
             found = self._bad("loss/train", row.step, loss, certain=not skipped)
         if not -absurd < norm < absurd and not skipped:
             self._in_a_row += -absurd < loss < absurd
+            # A constant scale of 1 is what bfloat16 logs.
             certain = self.context.info.amp is False or row.values.get("loss_scale") == 1.0
             found = self._bad("grad_norm", row.step, norm, certain=certain) or found
         return found
@@ -126,7 +127,7 @@ class NanInf(Detector[NanInfThresholds]):
         scale = row.values.get("loss_scale")
         # A constant scale of 1 is what bfloat16 logs: nothing is skipped then.
         self._scaled = self._scaled or bool(flag) or (scale is not None and scale != 1.0)
-        skipped = bool(flag) if flag is not None else scale is not None and scale != 1.0
+        skipped = bool(flag) if flag is not None else scale is not None and self._scaled
         if skipped:
             self._skipped_step = row.step
         return skipped

@@ -43,6 +43,8 @@ class NoisyGradientsThresholds(Thresholds, frozen=True):
     """Mean loss over the starting loss: below, the run has learnt what it will."""
     steady: float = 1.15
     """Highest over lowest of the last three validation losses, below which noise does no harm."""
+    held: float = 2
+    """Judgements in a row, 24 records apart, that must agree."""
     recovered: float = 0.3
     """Share of the level of the loss at which it opened, that ends the episode."""
 
@@ -65,6 +67,7 @@ class NoisyGradients(Detector[NoisyGradientsThresholds]):
         self._regime = 0
         self._blocks = 0
         self._level = math.nan
+        self._held = 0
         self._judged = False
 
     def on_block(self, rows: Sequence[Row]) -> Findings:
@@ -102,31 +105,41 @@ class NoisyGradients(Detector[NoisyGradientsThresholds]):
         mean = fmean(self._losses)
         if self.current is not None:
             return self.resolve(step) if mean < self.thresholds.recovered * self._level else ()
+        if not self._is_noise(mean):
+            self._held = 0
+            return ()
+        self._held += 1
+        if self._held < self.thresholds.held:
+            return ()
+        self._held = 0
+        return self._open(step, mean)
+
+    def _is_noise(self, mean: float) -> bool:
         thresholds = self.thresholds
         start = self.context.loss.start
         with_cosine = len(self._cosines) >= 0.5 * thresholds.window
         batch = self.context.info.batch_size
         self._judged = self._judged or with_cosine or batch is not None
         if not mean > thresholds.level * start > 0.0:
-            return ()
+            return False
         update = self.context.updates.median
         if with_cosine:
             cosine = median(self._cosines)
             if not (abs(cosine) < thresholds.cosine and update > thresholds.update):
-                return ()
+                return False
         elif batch is None or batch > thresholds.batch_without_cosine:
-            return ()
+            return False
         losses = list(self._losses)
         half = len(losses) // 2
-        deviation = math.sqrt(fmean([(each - mean) ** 2 for each in losses]))
+        deviation = self._deviation(mean)
         if fmean(losses[half:]) < thresholds.halves * fmean(losses[:half]):
-            return ()
+            return False
         if not with_cosine and deviation < thresholds.variation * mean:
-            return ()
-        if deviation < thresholds.noise * abs(start - mean) or self._steady():
-            return ()
-        self._level = mean
-        return self._open(step, deviation / mean, with_cosine=with_cosine)
+            return False
+        return deviation >= thresholds.noise * abs(start - mean) and not self._steady()
+
+    def _deviation(self, mean: float) -> float:
+        return math.sqrt(fmean([(each - mean) ** 2 for each in self._losses]))
 
     def _steady(self) -> bool:
         """Whether evaluations, which average the noise away, say that it does no harm."""
@@ -135,8 +148,11 @@ class NoisyGradients(Detector[NoisyGradientsThresholds]):
             return False
         return max(last) < self.thresholds.steady * min(last)
 
-    def _open(self, step: int, variation: float, *, with_cosine: bool) -> Findings:
+    def _open(self, step: int, mean: float) -> Findings:
         context, thresholds = self.context, self.thresholds
+        self._level = mean
+        variation = self._deviation(mean) / mean
+        with_cosine = len(self._cosines) >= 0.5 * thresholds.window
         info, update = context.info, context.updates.median
         start = context.loss.start
         level = Evidence(

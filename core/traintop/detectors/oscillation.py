@@ -118,7 +118,7 @@ class Oscillation(Detector[OscillationThresholds]):
         start = abs(self.context.loss.start)
         least = thresholds.of_start * start if start == start else 0.0
         # The cheapest test first: a run that is fine does not come further.
-        if highest - lowest < least:
+        if not highest - lowest > least:
             return self._calmed(points, [], of_train)
         swing = max(least, thresholds.swing * abs(median(values)), thresholds.errors * error)
         turns = turning_points(values, swing)

@@ -71,6 +71,7 @@ class Overfitting(Detector[OverfittingThresholds]):
     id = "overfitting"
     title = "Overfitting: validation loss rises while training loss falls"
     needs = "training loss and at least 4 evaluations with a validation loss"
+    record = "recorder.evaluate(loss=...) after each epoch, at least"
     thresholds_type: ClassVar[type[Thresholds]] = OverfittingThresholds
     reads_loss_level = True
 
@@ -97,6 +98,7 @@ class Overfitting(Detector[OverfittingThresholds]):
         level = self.context.loss.level
         now = Evaluation(row.step, value, level, accuracy)
         self._latest.append(now)
+        self._judged = self._judged or (level == level and self.context.evaluations.count >= 4)
         if len(self._latest) == 3:
             before, middle, _ = self._latest
             self._deviations.append(abs(middle.loss - 0.5 * (before.loss + value)))
@@ -140,7 +142,6 @@ class Overfitting(Detector[OverfittingThresholds]):
             return ()
         if len(self._since) < thresholds.evaluations:
             return ()
-        self._judged = True
         rise = self._rise()
         if rise <= self._limit() or not now.train < thresholds.train * best.train:
             return ()
@@ -165,7 +166,16 @@ class Overfitting(Detector[OverfittingThresholds]):
                 ),
                 NextTest(do="Check the splits for size, overlap and drift", analysis="data"),
             ),
+            fixes=self._fixes(best.step),
         )
+
+    def _fixes(self, best: int) -> tuple[str, ...]:
+        decay = self.context.info.weight_decay
+        stop = f"stop near step {best} and keep the checkpoint from there"
+        if decay is None:
+            return (stop, "more data or augmentation, dropout, a larger weight decay")
+        stronger = f"{10 * decay:.3g}" if decay else "0.01"
+        return (stop, f"weight decay {decay:.3g} -> {stronger}, dropout, augmentation, more data")
 
     def _judge_open(self, now: Evaluation) -> Findings:
         rise = self._rise()

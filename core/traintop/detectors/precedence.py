@@ -40,7 +40,7 @@ EXPLAINED_BY: dict[str, tuple[str, ...]] = {
     ),
     "lr_reduced_too_early": ("lr_schedule_mismatch", "divergence", "lr_too_high", "nan_inf"),
     "oscillation": (
-        *("zero_grad_missing", "data_not_shuffled", "noisy_gradients", "divergence"),
+        *("zero_grad_missing", "data_not_shuffled", "noisy_gradients"),
         *("loss_spike", "bad_initialization", "input_not_normalized", "weight_decay_too_high"),
     ),
     "dead_units": ("weight_decay_too_high",),
@@ -72,6 +72,16 @@ EXPLAINED_BY: dict[str, tuple[str, ...]] = {
     "wrong_loss": ("nan_inf", "lr_too_low", "lr_reduced_too_early"),
     "class_collapse": _STUCK,
     "weight_decay_too_high": ("nan_inf", "lr_too_high"),
+    "overfitting": (
+        *("nan_inf", "masked_nan", "divergence", "lr_too_high", "exploding_gradients"),
+        *("amp_overflow", "zero_grad_missing", "noisy_gradients", "oscillation"),
+        *("weight_decay_too_high", "lr_schedule_mismatch"),
+    ),
+    "data_not_shuffled": (
+        *("nan_inf", "masked_nan", "divergence", "lr_too_high", "amp_overflow"),
+        *("zero_grad_missing", "bad_initialization", "input_not_normalized", "noisy_gradients"),
+    ),
+    "val_leakage": ("nan_inf", "masked_nan"),
 }
 """Finding -> the findings that explain it. While one of those is open, it is advice (`info`)."""
 

@@ -45,7 +45,7 @@ class RankDesyncThresholds(Thresholds, frozen=True):
 
 
 class RankDesync(Detector[RankDesyncThresholds]):
-    """Judged by what was the same in all ranks and is not any more, or by a loss that drifts off."""
+    """Judged by what was the same in all ranks and no longer is, or by a loss that drifts off."""
 
     id = "rank_desync"
     title = "Ranks are out of step"
@@ -159,7 +159,7 @@ class RankDesync(Detector[RankDesyncThresholds]):
         who = f"rank {ranks[0]}" if len(ranks) == 1 else f"ranks {', '.join(map(str, ranks[:8]))}"
         because = f"the {WORDS[role]} of {who} is not that of the others since step {onset}"
         drifts = role == "loss/train" and role not in self._held
-        causes = (
+        causes: tuple[Cause, ...] = (
             Cause(
                 cause="gradients are not reduced over all ranks (no_sync, a branch of one rank)",
                 because=because,
@@ -191,8 +191,8 @@ class RankDesync(Detector[RankDesyncThresholds]):
                 ),
             ),
             fixes=(
-                "broadcast weights and buffers from rank 0, or restart from the last checkpoint "
-                f"before step {onset}",
+                f"restart from a checkpoint before step {onset}",
+                "broadcast the weights and buffers of rank 0 at the start and after each resume",
             ),
         )
         # The ranks' files may be read later than the first rank's: it was said of this step.

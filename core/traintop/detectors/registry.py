@@ -35,7 +35,9 @@ from traintop.detectors.oscillation import Oscillation
 from traintop.detectors.out_of_memory_soon import OutOfMemorySoon
 from traintop.detectors.overfitting import Overfitting
 from traintop.detectors.plateau import Plateau
+from traintop.detectors.rank_desync import RankDesync
 from traintop.detectors.saturated_units import SaturatedUnits
+from traintop.detectors.straggler import Straggler
 from traintop.detectors.throughput_drop import ThroughputDrop
 from traintop.detectors.underfitting import Underfitting
 from traintop.detectors.update_ratio_off import UpdateRatioOff
@@ -44,8 +46,6 @@ from traintop.detectors.vanishing_gradients import VanishingGradients
 from traintop.detectors.weight_decay_too_high import WeightDecayTooHigh
 from traintop.detectors.wrong_loss import WrongLoss
 from traintop.detectors.zero_grad_missing import ZeroGradMissing
-from traintop.detectors.straggler import Straggler
-from traintop.detectors.rank_desync import RankDesync
 from traintop.errors import SettingsError
 
 DETECTORS: tuple[type[Detector[Any]], ...] = (

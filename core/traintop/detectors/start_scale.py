@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from traintop.detectors.context import Context
+from traintop.detectors.loss_level import ABSURD
 from traintop.records import Cause
 
 FIRST_RECORDS = 3
@@ -75,7 +76,7 @@ def start_scale(context: Context) -> StartScale | None:
     spread = layers.last.get("act_std")
     if spread is None:
         return None
-    usable = np.flatnonzero(np.isfinite(spread) & (spread > 0))
+    usable = np.flatnonzero((spread > 0) & (spread < ABSURD))
     if not len(usable):
         return None
     names, kinds = layers.names.act_names, layers.names.act_kinds

@@ -152,7 +152,7 @@ class Straggler(Detector[StragglerThresholds]):
                 NextTest(do="Latency of the model alone on that GPU", analysis="latency"),
             ),
             fixes=(
-                f"move rank {worst} to another GPU; the step would take {usual:.3g} s, not {time:.3g} s",
+                f"move rank {worst} to another GPU: {usual:.3g} s a step instead of {time:.3g} s",
             ),
         )
         # The ranks' files may be read later than the first rank's: it was said of this step.

@@ -12,6 +12,9 @@ from traintop.detectors.context import Context
 from traintop.detectors.windows import RunningMedian, median
 from traintop.records import Cause, Evidence, NextTest, NotJudged, Row
 
+CLOCK = 20
+"""Times a step that rise in a row are no times a step, but the time since the start."""
+
 HISTORY = 301
 """Accepted records that the usual throughput is the median of."""
 
@@ -39,6 +42,9 @@ class ThroughputDropThresholds(Thresholds, frozen=True):
     """Records that the usual throughput must rest on."""
     history_averaged: float = 5
     """The same where a record is a mean over many steps."""
+    of_slowest: float = 0.95
+    """The same over the slowest such median of the past: a run whose speed comes and goes, with the
+    length of its sequences or with its neighbours on the machine, has shown how slow it may be."""
     recovered: float = 0.94
     """Share of the usual throughput at which it is over."""
 
@@ -59,6 +65,10 @@ class ThroughputDrop(Detector[ThroughputDropThresholds]):
         self._latest: deque[tuple[int, float]] = deque()
         self._rescaled = 0
         self._seen = 0
+        self._slowest = math.inf
+        self._accepted = 0
+        self._seconds = 0.0
+        self._rising = 0
         self._calm = 0
         self._judged = False
 
@@ -70,6 +80,7 @@ class ThroughputDrop(Detector[ThroughputDropThresholds]):
             self._usual.clear()
             self._latest.clear()
             self._seen = 0
+            self._slowest = math.inf
         size = self._size()
         for row in rows:
             value = self._speed(row)
@@ -81,7 +92,7 @@ class ThroughputDrop(Detector[ThroughputDropThresholds]):
                 continue
             self._latest.append((row.step, value))
             if len(self._latest) > size and self.current is None:
-                self._usual.add(self._latest.popleft()[1])
+                self._accept(size)
             elif len(self._latest) > size:
                 self._latest.popleft()
         if len(self._latest) < size:
@@ -91,6 +102,14 @@ class ThroughputDrop(Detector[ThroughputDropThresholds]):
     def not_judged(self) -> NotJudged | None:
         """A run without throughput, or one that is too short."""
         return None if self._judged else self.missing()
+
+    def _accept(self, size: int) -> None:
+        """Let the oldest of the last records be past."""
+        self._usual.add(self._latest.popleft()[1])
+        self._accepted += 1
+        if self._accepted % size == 0:
+            latest = median(self._usual.values()[-size:])
+            self._slowest = min(self._slowest, latest)
 
     def _size(self) -> int:
         thresholds = self.thresholds
@@ -102,7 +121,11 @@ class ThroughputDrop(Detector[ThroughputDropThresholds]):
         if value is not None:
             return value
         seconds = row.values.get("step_time")
-        return 1.0 / seconds if seconds else None
+        if not seconds or self._rising >= CLOCK:
+            return None
+        self._rising = self._rising + 1 if seconds > self._seconds else 0
+        self._seconds = seconds
+        return 1.0 / seconds
 
     def _judge(self, size: int) -> Findings:
         thresholds = self.thresholds
@@ -125,6 +148,7 @@ class ThroughputDrop(Detector[ThroughputDropThresholds]):
             return ()
         limit = thresholds.ratio * usual
         limit = min(limit, usual - thresholds.spread * self._usual.spread() / math.sqrt(size))
+        limit = min(limit, thresholds.of_slowest * self._slowest)
         order = sorted(self._usual.values())
         low = order[len(order) // 8]
         below = sum(value < low for _, value in self._latest) / len(self._latest)

@@ -35,7 +35,9 @@ class VanishingGradientsThresholds(Thresholds, frozen=True):
     own_ratio: float = 1e-4
     """The same ratio over its own at the start: a fall by four decades, wherever it began."""
     records: float = 3
-    """Layer records in a row."""
+    """Layer records in a row ..."""
+    records_averaged: float = 2
+    """... and where they are as far apart as the means over many steps beside them."""
     not_learning: float = 0.93
     """Share of the starting loss that the level must still be at: the consequence (a prototype's
     value). Without it this is advice."""
@@ -118,7 +120,9 @@ class VanishingGradients(Detector[VanishingGradientsThresholds]):
         if not self._low:
             self._onset = stats.step
         self._low += 1
-        if self._low < self.thresholds.records:
+        thresholds = self.thresholds
+        averaged = self.context.averaged
+        if self._low < (thresholds.records_averaged if averaged else thresholds.records):
             return ()
         dead = stats.stats.get("act_dead_frac")
         # Without a fault of its own this stays advice: `dead_units` names the cause.

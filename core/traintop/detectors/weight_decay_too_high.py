@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
 from traintop.detectors.guessing import guessing_loss
-from traintop.records import Cause, Evidence, LayerStats, NotJudged
+from traintop.records import Cause, Evidence, LayerStats, NotJudged, Row
 
 
 class WeightDecayThresholds(Thresholds, frozen=True):
@@ -22,6 +23,9 @@ class WeightDecayThresholds(Thresholds, frozen=True):
     (learning rate x weight decay), and normalised networks shrink slowly and unharmed."""
     config_rate: float = 1e-3
     """The same of what the run says of itself, where it does: learning rate x weight decay."""
+    config_alone: float = 5e-3
+    """The rate that the run says of itself from which on it is enough where weight norms are not
+    recorded: without gradients the weights halve within 140 steps."""
     level: float = 0.5
     """Share of the loss of guessing, or of the first losses, above which the loss is high: shrunken
     weights that fit are none of our business."""
@@ -34,7 +38,7 @@ class WeightDecayTooHigh(Detector[WeightDecayThresholds]):
 
     id = "weight_decay_too_high"
     title = "Weight decay is too high: the weights shrink away"
-    needs = "per-layer weight norms"
+    needs = "per-layer weight norms, or the weight decay and the learning rate"
     record = "Recorder(model, optimizer, layers_every=10), weight_decay= where it has no optimizer"
     thresholds_type: ClassVar[type[Thresholds]] = WeightDecayThresholds
     reads_loss_level = True
@@ -72,7 +76,32 @@ class WeightDecayTooHigh(Detector[WeightDecayThresholds]):
         self._held += 1
         if self._held < self.thresholds.records:
             return ()
-        return self._raise(share, stats.step)
+        evidence = Evidence(
+            what="median weight norm over its first one",
+            value=share,
+            threshold=self.thresholds.norm,
+            step=stats.step,
+        )
+        return self._raise(evidence, self._first_step, stats.step)
+
+    def on_block(self, rows: Sequence[Row]) -> Findings:
+        """Where no weights are recorded, go by what the run says of itself."""
+        context = self.context
+        decay, lr = context.info.weight_decay, context.lr
+        if self._judged or not decay or not lr * decay >= self.thresholds.config_alone:
+            return ()
+        step = rows[-1].step
+        high = context.loss.level > self.thresholds.level * self._reference()
+        if self.current is not None:
+            return () if high else self.resolve(step)
+        # By then no gradient, nothing is left of the first weights.
+        late = step - context.trend.first_step >= 4.0 / (lr * decay)
+        enough = context.loss.count >= (3 if context.averaged else 15)
+        if not (high and late and enough) or context.warming_up:
+            return ()
+        what = "learning rate x weight decay, per step"
+        rate = Evidence(what=what, value=lr * decay, threshold=self.thresholds.config_alone)
+        return self._raise(rate, context.trend.first_step, step)
 
     def not_judged(self) -> NotJudged | None:
         """A run without weight norms of its layers."""
@@ -96,7 +125,7 @@ class WeightDecayTooHigh(Detector[WeightDecayThresholds]):
         guessing = guessing_loss(self.context.info)
         return guessing if guessing > 0 else self.context.trend.start
 
-    def _raise(self, share: float, step: int) -> Findings:
+    def _raise(self, measured: Evidence, onset: int, step: int) -> Findings:
         context = self.context
         decay, lr = context.info.weight_decay, context.lr
         causes: tuple[Cause, ...] = ()
@@ -111,14 +140,9 @@ class WeightDecayTooHigh(Detector[WeightDecayThresholds]):
             fixes = (f"weight decay {decay:g} -> {min(decay / 10, 1 / (lr * planned)):.2g}",)
         return self.open(
             "warning",
-            self._first_step,
+            onset,
             (
-                Evidence(
-                    what="median weight norm over its first one",
-                    value=share,
-                    threshold=self.thresholds.norm,
-                    step=step,
-                ),
+                measured,
                 Evidence(
                     what="smoothed loss",
                     value=context.loss.level,

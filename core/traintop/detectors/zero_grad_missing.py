@@ -116,6 +116,9 @@ class ZeroGradMissing(Detector[ZeroGradMissingThresholds]):
         micro = self.context.info.grad_accumulation or 1
         if len(norms) <= micro:
             return False
+        if any(b < 0.5 * a for a, b in pairwise(norms)):
+            # Cleared after all, now and then: accumulation that does not say so.
+            return False
         rising = sum(b >= 0.97 * a for a, b in pairwise(norms))
         if rising < thresholds.rises * (len(norms) - 1):
             return False

@@ -77,7 +77,8 @@ class ChartPanel(Canvas):
         for index, ref in enumerate(self.panel.refs):
             reduced = model.reduce(ref, edges)
             if reduced is not None:
-                weight = 0.0 if is_exact(ref) or is_evaluated(ref) else model.view.smoothing
+                exact = is_exact(ref) or is_evaluated(ref) or is_share_of_units(ref)
+                weight = 0.0 if exact else model.view.smoothing
                 curves += curves_of(ref, reduced, index, weight, self._tag(index))
         self._limits = self._scale(curves)
         cursor = model.view.cursor

@@ -49,9 +49,10 @@ class FindingsRail(Canvas):
                 shown = replace(finding, title=f"{finding.title}, {times} times; the last")
             rows = [line_of(shown, width, model)] if height < LOW else None
             lines += [(row, finding) for row in rows or summary_rows(shown, width, model)]
-        beyond = {finding.key for _, finding in lines[height:] if finding is not None}
+        # Where not all fit, the last line in sight says how many do not.
+        beyond = {finding.key for _, finding in lines[height - 1 :] if finding is not None}
         beyond -= {finding.key for _, finding in lines[: height - 1] if finding is not None}
-        if beyond and height > 1:
+        if beyond and len(lines) > height > 1:
             more = f"{len(beyond)} more: press 3"
             lines[height - 1] = (((fit(more, width, right=True), "label"),), None)
         return lines[:height]
