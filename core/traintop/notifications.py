@@ -27,6 +27,7 @@ import msgspec
 
 from traintop import __version__
 from traintop.errors import SettingsError
+from traintop.settings import Settings
 from traintop.sources.text import clean
 from traintop.watching import Change
 
@@ -70,6 +71,20 @@ def worth_telling(change: Change) -> bool:
 def headline(change: Change) -> str:
     """A notification in one line, without control sequences."""
     return clean(f"{change.path}: {change.to_text()}")
+
+
+def receivers(settings: Settings) -> list[Receiver]:
+    """Return whom the settings want told of findings, wherever traintop runs.
+
+    Raises:
+        SettingsError: There is no such program, or it is no web address.
+    """
+    found: list[Receiver] = []
+    if settings.on_finding is not None:
+        found.append(Command(settings.on_finding))
+    if settings.webhook is not None:
+        found.append(Webhook(settings.webhook))
+    return found
 
 
 class Notifier:

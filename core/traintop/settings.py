@@ -39,13 +39,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     python: str | None = None
     """Interpreter that analyses run with; else the one that the run recorded."""
     on_finding: str | None = None
-    """Program run for each new finding of a run that is followed; not taken from beside a run."""
+    """Program run for each new finding; taken from your own settings only."""
     webhook: str | None = None
-    """Web address that new findings are posted to as JSON; not taken from beside a run."""
+    """Web address that new findings are posted to as JSON; taken from your own settings only."""
     bell: bool = False
-    """Ring the terminal's bell at a new finding of a run that is followed."""
+    """Ring the terminal's bell at a new finding."""
     notify: Literal["off", "auto", "osc9", "osc777"] = "off"
-    """Have the terminal show new findings on the desktop, and by which sequence."""
+    """Have the terminal show new findings of `check --follow` on the desktop: the sequence."""
     profile: Profile = "auto"
     """What kind of training it is: rules that read the level of the loss are silent for `rl` and
     `gan`. `auto`: what the run says, else what the names of its series tell."""

@@ -37,6 +37,8 @@ class Acknowledged(msgspec.Struct, frozen=True, order=True, kw_only=True):
 
     id: str
     episode: int
+    file: str = ""
+    """Name of the file of the run, where it is a single file in a folder of several."""
     run: int = 0
     """Index of the run in its files."""
     severity: Severity = "critical"
@@ -86,11 +88,11 @@ class Triage:
             return True
         return bool(finding.layers) and self._now.mutes.issuperset(_mutes_of(finding))
 
-    def is_acknowledged(self, finding: Finding, run: int = 0) -> bool:
+    def is_acknowledged(self, finding: Finding, run: int = 0, file: str = "") -> bool:
         """Tell whether a finding was seen when it was as bad as it is now."""
         worse = SEVERITIES[SEVERITIES.index(finding.severity) :]
         return any(
-            replace(_seen(finding, run), severity=severity) in self._now.acknowledged
+            replace(_seen(finding, run, file), severity=severity) in self._now.acknowledged
             for severity in worse
         )
 
@@ -112,13 +114,15 @@ class Triage:
         self._change(lambda now: replace(now, mutes=now.mutes | mutes))
         return True
 
-    def toggle_acknowledged(self, finding: Finding, run: int = 0) -> bool:
+    def toggle_acknowledged(self, finding: Finding, run: int = 0, file: str = "") -> bool:
         """Mark an episode as seen, or unmark it; return whether it is marked now."""
-        all_of_it = {replace(_seen(finding, run), severity=severity) for severity in SEVERITIES}
+        all_of_it = {
+            replace(_seen(finding, run, file), severity=severity) for severity in SEVERITIES
+        }
         if self.is_acknowledged(finding, run):
             self._change(lambda now: replace(now, acknowledged=now.acknowledged - all_of_it))
             return False
-        mark = {_seen(finding, run)}
+        mark = {_seen(finding, run, file)}
         self._change(lambda now: replace(now, acknowledged=now.acknowledged - all_of_it | mark))
         return True
 
@@ -132,6 +136,7 @@ class Triage:
         return True
 
     def _change(self, how: Callable[[Decisions], Decisions]) -> None:
+        self._read()  # Somebody else may have decided something meanwhile.
         self._before.append(self._now)
         self._now = how(self._now)
         self._write()
@@ -202,5 +207,7 @@ def _mutes_of(finding: Finding) -> frozenset[Mute]:
     return frozenset(Mute(id=finding.id, layer=layer) for layer in finding.layers)
 
 
-def _seen(finding: Finding, run: int) -> Acknowledged:
-    return Acknowledged(id=finding.id, episode=finding.episode, run=run, severity=finding.severity)
+def _seen(finding: Finding, run: int, file: str) -> Acknowledged:
+    return Acknowledged(
+        id=finding.id, episode=finding.episode, file=file, run=run, severity=finding.severity
+    )

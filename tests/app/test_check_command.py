@@ -47,8 +47,8 @@ def own_settings(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A folder of twelve runs, of which the fourth has a fault."""
-    for number in range(12):
+    """A folder of six runs, of which the fourth has a fault."""
+    for number in range(6):
         make = faulty if number == 3 else healthy
         make(tmp_path / "runs" / f"run{number:02}" / "train_diagnostics.jsonl")
     return tmp_path / "runs"
@@ -60,25 +60,25 @@ def folder(tmp_path):
 def test_a_folder_of_runs_is_checked_in_order_in_processes_and_alone(folder, capsys):
     assert main(["check", str(folder), "--format", "json", "--jobs", "2"]) == 1
     several, err = capsys.readouterr()
-    assert err == f"traintop: {folder}: holds 12 runs, each of which is checked\n"
+    assert err == f"traintop: {folder}: holds 6 runs, each of which is checked\n"
     assert main(["check", str(folder), "--format", "json", "--jobs", "1"]) == 1
     alone = capsys.readouterr().out
     found = [json.loads(line) for line in several.splitlines()]
-    assert [each["path"] for each in found] == [str(folder / f"run{n:02}") for n in range(12)]
+    assert [each["path"] for each in found] == [str(folder / f"run{n:02}") for n in range(6)]
     assert [n for n, each in enumerate(found) if each["verdict"] == "critical"] == [3]
     assert several == alone
 
 
 def test_text_of_many_runs_ends_with_a_count(folder, capsys):
     main(["check", str(folder)])
-    assert capsys.readouterr().out.splitlines()[-1] == "12 runs: 11 healthy, 1 critical"
+    assert capsys.readouterr().out.splitlines()[-1] == "6 runs: 5 healthy, 1 critical"
 
 
 def test_a_run_that_cannot_be_read_outweighs_a_finding(folder, tmp_path, capsys):
     assert main(["check", str(folder), str(tmp_path / "nothing")]) == 2
     out, err = capsys.readouterr()
     assert "no such file" in err
-    assert out.endswith("13 runs: 11 healthy, 1 critical, 1 not read\n")
+    assert out.endswith("7 runs: 5 healthy, 1 critical, 1 not read\n")
 
 
 @pytest.mark.parametrize(("limit", "code"), [("critical", 1), ("warning", 1), ("info", 1)])
@@ -99,7 +99,7 @@ def test_a_fault_of_ours_is_reported_of_its_run_only(folder, monkeypatch, capsys
     monkeypatch.setattr(checking, "read_whole", raising)
     assert main(["check", str(folder), "--format", "json", "--jobs", "1"]) == 2
     out, err = capsys.readouterr()
-    assert len(out.splitlines()) == 11
+    assert len(out.splitlines()) == 5
     assert "run05: could not be checked: RuntimeError: oh no" in err
 
 
@@ -162,7 +162,7 @@ def test_a_run_is_held_against_a_baseline(tmp_path, capsys):
     assert worse["verdict"] == "critical"
     assert all(each["threshold"] for each in finding["evidence"])
     assert same["findings"] == []
-    assert main(command[:-1] + ["text"]) == 1
+    assert main([*command[:-1], "text"]) == 1
     assert f"Worse than the baseline run {good}" in capsys.readouterr().out
 
 
@@ -269,7 +269,7 @@ def test_a_pipe_is_followed_to_its_end():
         assert process.wait(20) == 1
 
 
-def test_a_run_that_is_not_there_yet_is_waited_for(tmp_path, monkeypatch, capsys):
+def test_a_run_that_is_not_there_yet_is_waited_for(tmp_path, capsys):
     folder = tmp_path / "run"
     folder.mkdir()
     file = folder / "train_diagnostics.jsonl"
@@ -370,21 +370,21 @@ def test_receivers_are_those_of_the_settings(monkeypatch):
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     settings = Settings(on_finding="true", webhook="http://a/b", bell=True)
-    names = [each.name for each in check_follow.receivers(settings)]
+    names = [each.name for each in check_follow.all_receivers(settings)]
     assert names == ["on_finding", "webhook a", "terminal"]
-    assert check_follow.receivers(Settings()) == []
+    assert check_follow.all_receivers(Settings()) == []
 
 
 def test_a_closed_pipe_ends_quietly(folder):
     read, end = os.pipe()
     with subprocess.Popen(
-        [*PROGRAM, str(folder), "--format", "json"], stdout=end, stderr=subprocess.PIPE, text=True
+        [*PROGRAM, str(folder), "--jobs", "2"], stdout=end, stderr=subprocess.PIPE, text=True
     ) as process:
         os.close(end)
         os.close(read)
         err = process.stderr.read()
         assert process.wait(20) == 0
-    assert err.splitlines() == [f"traintop: {folder}: holds 12 runs, each of which is checked"]
+    assert err.splitlines() == [f"traintop: {folder}: holds 6 runs, each of which is checked"]
 
 
 def test_few_runs_start_no_processes(folder, monkeypatch, capsys):

@@ -443,7 +443,7 @@ def test_it_ends_with_the_first_progress_and_needs_both_norms() -> None:
     info = RunInfo(task="classification", num_classes=10, planned_steps=800, grad_clip=1e-3)
     (finding,) = of(watch(clipped(loss), info), "grad_clip_too_tight")
     assert finding.resolved_step is not None
-    assert 400 < finding.resolved_step < 480
+    assert 400 < finding.resolved_step < 500
     assert blind(watch({"loss/train": loss, "grad_norm": loss}), "grad_clip_too_tight")
 
 

@@ -1,4 +1,4 @@
-"""The detectors of step sizes: too high, too low, reduced too early, oscillating, and their traps."""
+"""The detectors of learning rates and step sizes, and their traps."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_tiny_steps_downhill_are_told_within_a_few_dozen(info: RunInfo) -> None:
     assert finding.onset_step == 0
     assert finding.detected_step <= 40
     assert finding.fixes[0].startswith("lr 2e-05 -> 0.001")
-    assert [each.what for each in finding.evidence][0].startswith("way of the weights")
+    assert finding.evidence[0].what.startswith("way of the weights")
 
 
 def test_a_rate_that_is_mildly_too_low_needs_a_share_of_the_run() -> None:
@@ -231,7 +231,7 @@ def test_small_steps_alone_are_no_finding(columns: dict[str, Series], info: RunI
 
 
 def test_where_guessing_is_not_known_small_steps_are_advice() -> None:
-    engine = watch(low(RunInfo()), RunInfo(planned_steps=400))
+    engine = watch(low(RunInfo(), cos=0.25), RunInfo(planned_steps=400))
     assert [each.severity for each in of(engine, "lr_too_low", least="info")] == ["info"]
 
 
@@ -283,6 +283,7 @@ def test_without_a_plan_only_a_drop_that_ends_all_learning_counts() -> None:
     [
         pytest.param(stopped(250), np.where(TIME < 250, 0.02, 2e-4), id="late"),
         pytest.param(stopped(60), np.where(TIME < 60, 0.02, 0.01), id="halved"),
+        pytest.param(stopped(110), np.where(TIME < 110, 0.02, 0.002), id="a usual step at 28 %"),
         pytest.param(
             np.where(TIME < 60, stopped(60), np.maximum(0.05, 1.0 - 0.007 * (TIME - 60))),
             np.where(TIME < 60, 0.02, 2e-3),

@@ -65,12 +65,12 @@ def train(
     learns: bool = True,
     first: float = 2.3,
     every: int = 10,
-    **columns: Sequence[float] | NDArray[np.float64],
+    columns: Mapping[str, Sequence[float] | NDArray[np.float64]] | None = None,
 ) -> Engine:
     """A run whose layer records are all alike."""
     time = np.arange(COUNT)
     loss = first * (np.exp(-time / 40) if learns else 1.0) * noise(COUNT, 0.03) + 0.05
-    series = {"loss/train": loss, "lr": np.full(COUNT, 1e-3), **columns}
+    series = {"loss/train": loss, "lr": np.full(COUNT, 1e-3), **(columns or {})}
     records = dict.fromkeys(range(0, COUNT, every), stats) if stats else {}
     return run(series, records, layers, info)
 
@@ -163,7 +163,7 @@ def test_a_choice_that_does_not_learn_is_a_fault_dated_when_that_was_known() -> 
 
 def test_steps_in_which_nothing_moved_blame_nobody() -> None:
     accumulating = [0.0, 0.0, 0.0, 1e-3] * (COUNT // 4)
-    engine = train(moving(update_ratio=[0.0] * 5), update_ratio=accumulating)
+    engine = train(moving(update_ratio=[0.0] * 5), columns={"update_ratio": accumulating})
     assert of(engine, "frozen_params", least="info") == []
 
 
@@ -203,7 +203,10 @@ def test_layers_that_move_again_are_resolved() -> None:
 def idle(zeros: int, info: RunInfo | None = INFO, **more: Sequence[float]) -> list[Finding]:
     """A run that does not step from the start, for so many records, and then learns."""
     update = np.where(np.arange(COUNT) < zeros, 0.0, 1e-3)
-    return of(train(None, info=info, learns=False, update_ratio=update, **more), "frozen_params")
+    return of(
+        train(None, info=info, learns=False, columns={"update_ratio": update, **more}),
+        "frozen_params",
+    )
 
 
 def test_an_optimizer_that_does_not_step_is_critical() -> None:
@@ -231,7 +234,7 @@ def test_accumulation_a_warm_up_from_zero_and_skipped_steps_are_no_idle_optimize
 
 
 def test_a_loss_that_falls_refutes_updates_that_read_zero() -> None:
-    engine = train(None, update_ratio=[0.0] * COUNT)
+    engine = train(None, columns={"update_ratio": [0.0] * COUNT})
     assert of(engine, "frozen_params", least="info") == []
 
 

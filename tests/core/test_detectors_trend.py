@@ -63,16 +63,16 @@ def learning(
 def test_a_high_flat_loss_is_a_plateau_with_a_cause() -> None:
     lr = np.where(np.arange(400) < 60, 0.01, 1e-4)
     loss = np.where(np.arange(400) < 60, 2.3 - np.arange(400) * 0.01, 1.7) * noise(400, 0.02)
-    (finding,) = of(watch({"loss/train": loss, "lr": lr}, CLASSES), "plateau")
-    assert finding.severity == "warning"
+    # The learning rate is a finding of its own, which makes this advice.
+    (finding,) = of(watch({"loss/train": loss, "lr": lr}, CLASSES), "plateau", least="info")
     assert 55 <= finding.onset_step <= 100
     assert finding.onset_step < finding.detected_step < 260
-    assert "lr fell 100x at step 60" in finding.causes[0].because
+    assert any("lr fell 100x at step 60" in each.because for each in finding.causes)
 
 
 def test_a_plateau_that_falls_again_is_resolved() -> None:
     time = np.arange(800)
-    loss = np.where(time < 500, 2.2, 2.2 * np.exp(-(time - 500) / 100)) * noise(800, 0.02)
+    loss = np.where(time < 500, 1.7, 1.7 * np.exp(-(time - 500) / 100)) * noise(800, 0.02)
     info = RunInfo(task="classification", num_classes=10, planned_steps=800)
     (finding,) = of(watch({"loss/train": loss}, info), "plateau")
     assert finding.resolved_step is not None
@@ -109,7 +109,8 @@ def test_the_end_of_a_schedule_is_no_plateau() -> None:
 
 
 def test_where_no_level_is_known_a_plateau_is_advice() -> None:
-    engine = watch({"loss/train": 0.9 * noise(800, 0.1)})
+    loss = (0.9 + 0.4 * np.exp(-np.arange(800) / 10)) * noise(800, 0.1)
+    engine = watch({"loss/train": loss})
     assert [each.severity for each in of(engine, "plateau", least="info")] == ["info"]
 
 

@@ -219,17 +219,21 @@ def test_a_fault_of_the_server_is_tried_once_more():
     with server(503) as (url, posted):
         Webhook(url).send(change())
     assert len(posted) == 2
-    with server(503, 500) as (url, posted):
-        with pytest.raises(NotificationError, match="answered 500"):
-            Webhook(url).send(change())
+    with (
+        server(503, 500) as (url, posted),
+        pytest.raises(NotificationError, match="answered 500"),
+    ):
+        Webhook(url).send(change())
     assert len(posted) == 2
 
 
 @pytest.mark.parametrize("status", [404, 302])
 def test_a_refusal_is_not_tried_again(status):
-    with server(status) as (url, posted):
-        with pytest.raises(NotificationError, match=f"answered {status}"):
-            Webhook(url).send(change())
+    with (
+        server(status) as (url, posted),
+        pytest.raises(NotificationError, match=f"answered {status}"),
+    ):
+        Webhook(url).send(change())
     assert len(posted) == 1
 
 

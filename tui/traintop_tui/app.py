@@ -29,6 +29,7 @@ from traintop_tui.screens.run_screen import RunScreen, bindings_of
 from traintop_tui.theme import TraintopTheme, styles, textual_theme
 
 if TYPE_CHECKING:
+    from traintop_tui.alarms import Alarms
     from traintop_tui.replaying import Replaying
 
 
@@ -78,6 +79,7 @@ class TraintopApp(App[int]):
         self.model = model
         self.themes = dict(themes)
         self._problems = problems
+        self.alarms: Alarms | None = None
         for theme in self.themes.values():
             self.register_theme(textual_theme(theme))
         # Now, and not on mount, where it would parse all style sheets a second time.
@@ -133,14 +135,16 @@ class TraintopApp(App[int]):
     def on_news(self, news: News) -> None:
         """Redraw what is in sight."""
         self.model.take(news.updates)
+        if self.alarms is not None:
+            self.alarms.look(news.updates)
         if self.model.replay is None:
             self.leave_replay()  # The run is another one now.
         self.redraw()
 
     def redraw(self) -> None:
-        """Redraw the screen that is shown."""
+        """Redraw the screen that is shown; one that is still being made draws itself then."""
         for screen in self.screen_stack:
-            if isinstance(screen, RunScreen):
+            if isinstance(screen, RunScreen) and screen.is_mounted:
                 screen.redraw()
 
     def _restyle(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from traintop.baseline import compare
 from traintop.checking import Options, baseline_of, outcome, safe
-from traintop.notifications import Command, Notifier, Receiver, Webhook
+from traintop.notifications import Notifier, Receiver, receivers
 from traintop.records import Finding, Update
 from traintop.session import Session
 from traintop.settings import Settings, load_settings
@@ -50,7 +50,7 @@ def follow(parsed: argparse.Namespace, paths: Sequence[str], options: Options) -
     for each in followed:
         if each.session.missing is not None:
             _complain(f"waiting for a run: {each.session.missing}")
-    notifier = Notifier(receivers(settings), _complain)
+    notifier = Notifier(all_receivers(settings), _complain)
     try:
         with _stopped_by_signals() as stop:
             _until_the_end(followed, options, notifier, stop)
@@ -68,17 +68,13 @@ def follow(parsed: argparse.Namespace, paths: Sequence[str], options: Options) -
     return code
 
 
-def receivers(settings: Settings) -> list[Receiver]:
-    """Return whom the settings want told of findings.
+def all_receivers(settings: Settings) -> list[Receiver]:
+    """Return whom the settings want told of findings, the terminal among them.
 
     Raises:
         SettingsError: There is no such program, or it is no web address.
     """
-    found: list[Receiver] = []
-    if settings.on_finding is not None:
-        found.append(Command(settings.on_finding))
-    if settings.webhook is not None:
-        found.append(Webhook(settings.webhook))
+    found = receivers(settings)
     if settings.bell or settings.notify != "off":
         stream = next((each for each in (sys.stderr, sys.stdout) if each.isatty()), None)
         if stream is None:
@@ -97,6 +93,8 @@ class _Followed:
         self.named = named
         self.session = Session(Path(path), settings)
         self.update = Update()
+        self._open = True
+        self._piped = path == "-"
         self._options = options
         self._watch = Watch(path)
         self._told = 0.0
@@ -106,11 +104,11 @@ class _Followed:
     @property
     def ended(self) -> bool:
         """Whether nothing more will come."""
-        if self.path == "-":
-            return not self.session.held_open
-        return self.update.state in ENDED
+        return not self._open if self._piped else self.update.state in ENDED
 
     def pump(self, now: float) -> None:
+        self._open = self.session.held_open  # Before it is read: what comes meanwhile is kept.
+        self._piped = self._piped or self._open
         self.update = self.session.pump(now)
 
     def due(self, now: float) -> bool:

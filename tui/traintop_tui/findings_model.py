@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from traintop.records import SEVERITIES, Finding
@@ -22,7 +23,7 @@ class FindingsModel(RunModel):
         super().__init__(sessions, settings)
         self._chosen: tuple[str, int] | None = None
         """The finding that was chosen; None: the most urgent is selected."""
-        self._triages: dict[int, Triage] = {}
+        self._triages: dict[Path | None, Triage] = {}
         self._listed_for: object = None
         self._listed: list[Finding] = []
         self._stories: tuple[Episode, ...] = ()
@@ -125,10 +126,11 @@ class FindingsModel(RunModel):
 
     @property
     def triage(self) -> Triage:
-        """The decisions on the findings of the session that is looked at."""
-        if self._session not in self._triages:
-            self._triages[self._session] = Triage.load(self.session.folder, self.settings.mutes)
-        return self._triages[self._session]
+        """The decisions on the findings of the session that is looked at, kept by its folder."""
+        folder = self.session.folder
+        if folder not in self._triages:
+            self._triages[folder] = Triage.load(folder, self.settings.mutes)
+        return self._triages[folder]
 
     def is_muted(self, finding: Finding) -> bool:
         """Tell whether a finding is not to be told of."""
@@ -136,12 +138,14 @@ class FindingsModel(RunModel):
 
     def is_acknowledged(self, finding: Finding) -> bool:
         """Tell whether somebody has seen a finding."""
-        return self.triage.is_acknowledged(finding, self._run_index())
+        return self.triage.is_acknowledged(finding, *self._which_run())
 
     def toggle_acknowledged(self, finding: Finding) -> bool:
         """Mark a finding as seen, or unmark it; return whether it is marked now."""
-        return self.triage.toggle_acknowledged(finding, self._run_index())
+        return self.triage.toggle_acknowledged(finding, *self._which_run())
 
-    def _run_index(self) -> int:
-        run = self.whole_run
-        return 0 if run is None else run.index
+    def _which_run(self) -> tuple[int, str]:
+        """Return what tells the run from others of its folder: its index, and its file if one."""
+        run, path = self.whole_run, self.session.path
+        alone = path.parent == self.session.folder
+        return (0 if run is None else run.index), (path.name if alone else "")

@@ -46,12 +46,18 @@ def run_app(sessions: Sequence[Session], settings: Settings) -> int:
     if not _unicode_terminal():
         settings = _with_ascii(settings)
     app = make_app(sessions, settings)
+    if settings.on_finding or settings.webhook or settings.bell:
+        from traintop_tui.alarms import alarms_of  # Most have none: not at every start.
+
+        app.alarms = alarms_of(app, sessions, settings)
     # A first burst, so that the first picture has something in it.
     app.model.take([session.pump(time.time(), READ_BYTES) for session in sessions])
     at_hangup(app.model.jobs.close)
     gc.freeze()
     gc.enable()
     app.run(mouse=settings.mouse)
+    if app.alarms is not None:
+        app.alarms.close()
     return app.return_code or 0
 
 

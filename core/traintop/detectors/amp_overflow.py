@@ -54,7 +54,8 @@ class AmpOverflow(Detector[AmpOverflowThresholds]):
 
     def __init__(self, context: Context, thresholds: AmpOverflowThresholds) -> None:
         super().__init__(context, thresholds)
-        self._window: deque[tuple[int, float]] = deque(maxlen=int(thresholds.window))
+        # Of each skipped record in the window: its number, its step and the share skipped.
+        self._skips: deque[tuple[int, int, float]] = deque()
         self._seen = 0
         self._in_a_row = 0
         self._row_step = 0
@@ -72,6 +73,8 @@ class AmpOverflow(Detector[AmpOverflowThresholds]):
         # With mixed precision a finite loss beside a norm that is not finite is a skipped step.
         if not told and not (self.context.info.amp and "grad_norm" in values):
             return ()
+        if self._taken and not self._skips and self.current is None and self._all_taken(rows):
+            return ()
         found: Findings = ()
         for row in rows:
             self._add(row)
@@ -81,6 +84,17 @@ class AmpOverflow(Detector[AmpOverflowThresholds]):
     def not_judged(self) -> NotJudged | None:
         """A run with mixed precision, or one that does not say, without the scaler's state."""
         return None if self._seen or self.context.info.amp is False else self.missing()
+
+    def _all_taken(self, rows: Sequence[Row]) -> bool:
+        """Whether nothing happened in a block, as in nearly all: then its records are counted."""
+        scale = self._scale
+        for row in rows:
+            values = row.values
+            if values.get("skipped_step") != 0.0 or values.get("loss_scale", scale) != scale:
+                return False
+        self._seen += len(rows)
+        self._in_a_row = 0
+        return True
 
     def _add(self, row: Row) -> None:
         scale = row.values.get("loss_scale", math.nan)
@@ -109,10 +123,12 @@ class AmpOverflow(Detector[AmpOverflowThresholds]):
             self._in_a_row = 0
             self._taken = True
             self._good_scale = self._scale
-        if self._judging():
-            self._window.append((row.step, skipped))
-        else:
+        if not self._judging():
             self._top = self._scale
+        elif skipped > 0.0:
+            self._skips.append((self._seen, row.step, skipped))
+        while self._skips and self._skips[0][0] <= self._seen - self.thresholds.window:
+            self._skips.popleft()
 
     def _judging(self) -> bool:
         thresholds = self.thresholds
@@ -121,7 +137,7 @@ class AmpOverflow(Detector[AmpOverflowThresholds]):
 
     def _judge(self, step: int) -> Findings:
         thresholds = self.thresholds
-        count = sum(skipped for _, skipped in self._window) if self._in_a_row or self.current else 0
+        count = sum(share for _, _, share in self._skips)
         # What never was a scale of 2 or more is no loss scale: bfloat16 logs a constant 1.
         collapsed = self._scale < thresholds.lowest_scale and self._highest >= 2.0
         judging = self._judging()
@@ -140,8 +156,8 @@ class AmpOverflow(Detector[AmpOverflowThresholds]):
 
     def _open(self, step: int, count: float, *, critical: bool) -> Findings:
         several = count > self.thresholds.skipped
-        first = next((at for at, skipped in self._window if skipped > 0.5), step)
-        onset = self._row_step if self._in_a_row and not several else min(first, step)
+        first = self._skips[0][1] if self._skips else step
+        onset = self._row_step if self._in_a_row and not several else first
         return self.open(
             "critical" if critical else "warning",
             onset,
@@ -157,7 +173,7 @@ class AmpOverflow(Detector[AmpOverflowThresholds]):
 
     def _evidence(self, count: float, step: int) -> tuple[Evidence, ...]:
         thresholds = self.thresholds
-        what = f"skipped of the last {len(self._window)} records"
+        what = f"skipped of the last {thresholds.window:.0f} records"
         found = [
             Evidence(what=what, value=count, threshold=thresholds.skipped, step=step),
             Evidence(

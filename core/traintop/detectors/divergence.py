@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
+from traintop.detectors.guessing import guessing_loss
 from traintop.detectors.loss_level import HARM_ERRORS, HARM_OF_BEST, HARM_OF_PROGRESS
 from traintop.records import Cause, Evidence, NotJudged, Row, Severity
 
@@ -78,7 +79,7 @@ class FirstLosses:
             self.reference = min(loss.first, loss.chance)
         else:
             # Where guessing is known, a single loss before the others is enough.
-            if self._count <= (1 if loss.chance > 0 else 6):
+            if self._count <= (1 if guessing_loss(context.info) > 0 else 6):
                 self._before = max(self._before, value)
                 return False
             self.reference = max(self._before, loss.start)

@@ -11,7 +11,7 @@ from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
 from traintop.detectors.layers import named
 from traintop.detectors.loss_level import ABSURD
-from traintop.detectors.start_scale import cause_of_start, start_scale
+from traintop.detectors.start_scale import StartScale, cause_of_start, start_scale
 from traintop.detectors.windows import RunningMedian
 from traintop.records import (
     Cause,
@@ -86,6 +86,7 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         self._peak = (0.0, 0)
         self._clipped = False
         self._starts: list[float] = []
+        self._scale: StartScale | None = None
         self._names: tuple[str, ...] = ()
         self._layer_usual: Floats | None = None
         self._layers: tuple[str, ...] = ()
@@ -195,12 +196,11 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         batch = context.info.batch_size
         # A loss that is summed over the batch starts at batch x guessing, and that is no fault.
         summed = batch is not None and 0.7 < first / (batch * chance) < 1.4
-        scale = start_scale(context)
-        grows = scale is not None and scale.grows
-        far_off = first > thresholds.start_loss * chance
-        if norm > thresholds.start_norm and (far_off or grows) and not summed:
+        self._scale = scale = self._scale or start_scale(context)
+        if norm > thresholds.start_norm and not summed:
             self._starts.append(norm)
-        if len(self._starts) < 2:
+        grows = scale is not None and scale.grows
+        if len(self._starts) < 2 or not (grows or first > thresholds.start_loss * chance):
             return ()
         self._peak = (max(self._starts), step)
         self._exploded = len(self._starts)

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
+from traintop.detectors.loss_level import ABSURD
 from traintop.detectors.windows import median
 from traintop.records import Cause, Evidence, NotJudged, Row
 
@@ -38,8 +39,10 @@ class GradClipTooTightThresholds(Thresholds, frozen=True):
     so far ..."""
     pace_after: float = 0.12
     """... said from this share of the planned steps on."""
-    learnt: float = 0.7
-    """Share of the starting loss below which it is over."""
+    learns: float = 0.7
+    """Share of the starting loss below which it is not said ..."""
+    learnt: float = 0.5
+    """... and below which it is over."""
 
 
 class GradClipTooTight(Detector[GradClipTooTightThresholds]):
@@ -58,6 +61,8 @@ class GradClipTooTight(Detector[GradClipTooTightThresholds]):
         size = int(thresholds.window)
         self._norms: deque[float] = deque(maxlen=size)
         self._left: deque[float] = deque(maxlen=size)
+        self._losses: deque[float] = deque(maxlen=size)
+        self._start = math.nan
         self._limit = math.nan
         self._since = -1
         self._judged = False
@@ -68,6 +73,9 @@ class GradClipTooTight(Detector[GradClipTooTightThresholds]):
         if limit != limit and "grad_norm_clipped" not in rows[-1].values:
             return ()
         for row in rows:
+            loss = row.values.get("loss/train", math.nan)
+            if -ABSURD < loss < ABSURD:
+                self._losses.append(loss)
             norm = row.values.get("grad_norm", math.nan)
             after = row.values.get("grad_norm_clipped", limit)
             if 0.0 < norm < math.inf and after == after:
@@ -84,9 +92,10 @@ class GradClipTooTight(Detector[GradClipTooTightThresholds]):
         if sum(left < 1.0 for left in self._left) < thresholds.clipped * len(self._left):
             tight = False
         step = rows[-1].step
-        if self.current is not None and (not tight or self._learns()):
+        share = self._share_left()
+        if self.current is not None and (not tight or share < thresholds.learnt):
             return self.resolve(step)
-        if not tight or self._learns():
+        if not tight or share < thresholds.learns:
             return ()
         held_back = self._held_back()
         if self.current is None:
@@ -103,9 +112,17 @@ class GradClipTooTight(Detector[GradClipTooTightThresholds]):
     def _first_step(self, step: int) -> int:
         return max(0, round(step - (len(self._norms) - 1) * self.context.stride))
 
-    def _learns(self) -> bool:
-        loss = self.context.loss
-        return loss.level < self.thresholds.learnt * loss.start
+    def _share_left(self) -> float:
+        """The median loss of the window over the start, NaN where that is not above 0.
+
+        Where guessing is not known, the start is the median of the first full window: a single
+        first loss is off by the noise, and in so many clipped steps nothing happens.
+        """
+        level = median(self._losses)
+        if not self._start > 0.0:
+            self._start = level
+        start = self.context.loss.start if self.context.loss.chance > 0.0 else self._start
+        return level / start if start > 0.0 else math.nan
 
     def _held_back(self) -> bool:
         """Whether steps are small, and the loss stands still or falls too slowly to get there."""
@@ -114,7 +131,7 @@ class GradClipTooTight(Detector[GradClipTooTightThresholds]):
         if update > thresholds.update or not loss.count:
             return False
         done = context.share_done
-        share = loss.level / loss.start if loss.start > 0.0 else math.nan
+        share = self._share_left()
         # No plan: as many records as a short epoch, of a run that may have just begun.
         if not done > thresholds.after and not (done != done and context.records > 200):
             return False
@@ -125,7 +142,7 @@ class GradClipTooTight(Detector[GradClipTooTightThresholds]):
 
     def _evidence(self, step: int) -> tuple[Evidence, ...]:
         thresholds = self.thresholds
-        loss, update = self.context.loss, self.context.updates.median
+        update, left = self.context.updates.median, self._share_left()
         found = [
             Evidence(
                 what="median share of a gradient that clipping leaves",
@@ -139,10 +156,9 @@ class GradClipTooTight(Detector[GradClipTooTightThresholds]):
         if update == update:
             what = "median update over weights"
             found.append(Evidence(what=what, value=update, threshold=thresholds.update))
-        if loss.start > 0.0:
-            what = "smoothed loss over its start"
-            share = loss.level / loss.start
-            found.append(Evidence(what=what, value=share, threshold=thresholds.little, step=step))
+        if left == left:
+            what = "median loss over its start"
+            found.append(Evidence(what=what, value=left, threshold=thresholds.little, step=step))
         return tuple(found)
 
     def _open(self, step: int, *, held_back: bool) -> Findings:

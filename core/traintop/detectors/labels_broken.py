@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -18,9 +19,11 @@ class LabelsBrokenThresholds(Thresholds, frozen=True):
 
     level: float = 0.965
     """Share of the loss of guessing below which no evaluation has come (a prototype's value)."""
-    level_regression: float = 0.7
-    """The same of the first training losses, for a regression, whose first losses hold the variance
-    of the targets and that of untrained outputs."""
+    level_regression: float = 0.8
+    """The same of the first evaluation of a regression, which is near the variance of its targets
+    unless it has learnt something by then; some of it is that of untrained outputs ..."""
+    first_regression: float = 0.7
+    """... which is told by its share of the first training losses."""
     better: float = 0.01
     """Share by which the validation loss may fall from its first to its latest: more is learning,
     only slow."""
@@ -36,7 +39,8 @@ class LabelsBrokenThresholds(Thresholds, frozen=True):
     """Share of the loss of guessing that the training loss must have come below it, and below the
     validation loss, to be learning by heart; and 4 standard errors."""
     fit_regression: float = 0.15
-    """The same for a regression, of the first validation loss."""
+    """The same for a regression, of its first losses; half of it where they are means over many
+    steps already."""
     first_fit: float = 0.8
     """Share of the first validation loss that the training loss must not have come below by then:
     what is fitted within the first epoch is not learnt by heart, it is data in an order."""
@@ -98,7 +102,15 @@ class LabelsBroken(Detector[LabelsBrokenThresholds]):
     def _yardstick(self) -> float:
         """The loss of guessing, or what comes nearest to it; NaN where nothing does."""
         context = self.context
-        return context.trend.start if self._regression else guessing_loss(context.info)
+        if not self._regression or not context.evaluations.past:
+            return guessing_loss(context.info)
+        first = context.evaluations.past[0].loss
+        return first if first > self.thresholds.first_regression * self._start else math.nan
+
+    @property
+    def _start(self) -> float:
+        context = self.context
+        return context.loss.first if context.averaged else context.trend.start
 
     @property
     def _level(self) -> float:
@@ -127,11 +139,8 @@ class LabelsBroken(Detector[LabelsBrokenThresholds]):
         if accuracy > chance + thresholds.accuracy or ordered:
             return ()
         if self._regression:
-            # The variance of the targets is not known; the first evaluation is near it if the
-            # inputs say nothing of them.
-            if level < (1.0 - thresholds.better) * past[0].loss:
-                return ()
-            by_heart = self._fits(step, past[0].loss, level, thresholds.fit_regression)
+            share = thresholds.fit_regression * (0.5 if context.averaged else 1.0)
+            by_heart = self._fits(step, min(guessing, self._start), level, share)
             return self._raise(step, guessing, level, accuracy, by_heart) if by_heart else ()
         by_heart = self._learns_by_heart(step, guessing, level, accuracy)
         # Falling from far above guessing down to it says nothing; below it, it is learning.
@@ -192,7 +201,7 @@ class LabelsBroken(Detector[LabelsBrokenThresholds]):
     ) -> Findings:
         context = self.context
         thresholds = self.thresholds
-        over = "the first losses" if self._regression else "guessing"
+        over = "the first" if self._regression else "guessing"
         evidence = [
             Evidence(
                 what=f"validation loss over {over} ({guessing:.4g}), mean of the last 3",

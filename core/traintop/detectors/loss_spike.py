@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from itertools import pairwise
 from typing import ClassVar
 
@@ -39,7 +40,8 @@ class LossSpikeThresholds(Thresholds, frozen=True):
     small: float = 0.5
     """Share above the median below which a spike is a small one (runmedic's 1.5 x trend) ..."""
     z_small: float = 6.0
-    """... for which this takes the place of `z` (OLMo-core's 6): a tail reaches that far too."""
+    """... for which this takes the place of `z` (OLMo-core's 6): a tail reaches that far too. So it
+    does where the loss of guessing is not known."""
     records: float = 450
     """Length of the run that `z` and `over_range` are meant for."""
     deviations: float = 5.0
@@ -53,7 +55,8 @@ class LossSpikeThresholds(Thresholds, frozen=True):
     over_range: float = 1.6
     """Multiple of the distance from median to maximum: how far the tail is used to reach."""
     over_range_small_batch: float = 3.0
-    """The same for batches of up to 16, whose means are heavy-tailed."""
+    """The same for batches of up to 16, whose means are heavy-tailed, and where the loss of
+    guessing is not known: squared errors have no scale, one sample may be most of a batch."""
     hard_samples: float = 15.0
     """Nats that a few hard samples add to the sum over a batch (three misjudged ones, 5 each): a
     classification loss may rise by this over the batch size for no reason but the draw."""
@@ -76,7 +79,8 @@ class LossSpike(Detector[LossSpikeThresholds]):
 
     def __init__(self, context: Context, thresholds: LossSpikeThresholds) -> None:
         super().__init__(context, thresholds)
-        self._window = RunningMedian(int(thresholds.window))
+        self._window: deque[float] = deque(maxlen=max(2, int(thresholds.window)))
+        self._largest = -math.inf
         self._over_maximum = thresholds.over_maximum
         self._regime = 0
         self._run = 0
@@ -96,16 +100,21 @@ class LossSpike(Detector[LossSpikeThresholds]):
         window = self._window
         if self.context.regime != self._regime:
             self._regime = self.context.regime
-            window.clear()
+            self._forget()
         # The one condition that costs nothing, and that hardly any healthy record passes.
-        if not value > self._over_maximum * window.maximum or not self._is_spike(value):
-            window.add(value)
+        if not value > self._over_maximum * self._largest or not self._is_spike(value):
+            leaving = window[0] if len(window) == window.maxlen else math.nan
+            window.append(value)
+            if value > self._largest:
+                self._largest = value
+            elif leaving == self._largest:
+                self._largest = max(window)
             self._run = 0
             self._before = row
             return self._calm(row) if self.current is not None else ()
         self._run += 1
         if self._run >= self.thresholds.shift_after:
-            window.clear()
+            self._forget()
             self._run = 0
             self._quiet = 0
             return self._end(row.step) if self.current is not None else ()
@@ -114,6 +123,10 @@ class LossSpike(Detector[LossSpikeThresholds]):
     def not_judged(self) -> NotJudged | None:
         """A run without a training loss, or with too few records."""
         return None if self._judged or len(self._window) >= self._least() else self.missing()
+
+    def _forget(self) -> None:
+        self._window.clear()
+        self._largest = -math.inf
 
     def _least(self) -> float:
         thresholds = self.thresholds
@@ -126,23 +139,27 @@ class LossSpike(Detector[LossSpikeThresholds]):
             return False
         self._judged = True
         thresholds = self.thresholds
-        values = without_fall(window.values())
+        values = without_fall(list(window))
         usual = self._usual = median(values)
         deviation = median(abs(each - usual) for each in values)
         deviation = max(deviation, noise_floor(usual, values))
         context = self.context
         batch = context.info.batch_size
-        small = batch is not None and batch <= 16
-        growth = math.sqrt(max(1.0, math.log(context.loss.count) / math.log(thresholds.records)))
+        bounded = context.loss.chance > 0.0
+        small = not bounded or (batch is not None and batch <= 16)
+        # The shared level leaves absurd losses out, so it may have counted none.
+        known = math.log(max(1, context.loss.count))
+        growth = math.sqrt(max(1.0, known / math.log(thresholds.records)))
         reach = growth * (thresholds.over_range_small_batch if small else thresholds.over_range)
         least = max(
             thresholds.deviations * deviation,
             thresholds.of_median * abs(usual),
             thresholds.of_start * abs(context.loss.start),
-            thresholds.hard_samples / batch if batch and context.loss.chance > 0 else 0.0,
+            thresholds.hard_samples / batch if batch and bounded else 0.0,
             reach * (max(values) - usual),
         )
-        z = thresholds.z_small if value < (1.0 + thresholds.small) * usual else thresholds.z
+        clear = bounded and value >= (1.0 + thresholds.small) * usual
+        z = thresholds.z if clear else thresholds.z_small
         return value > usual + least and log_z(value, values) > growth * z
 
     def _spike(self, row: Row, value: float) -> Findings:

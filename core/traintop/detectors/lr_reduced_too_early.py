@@ -29,13 +29,15 @@ class LrReducedTooEarlyThresholds(Thresholds, frozen=True):
     drop: float = 0.4
     """A learning rate multiplied by less than this in one record is a step of a schedule (a
     prototype's value); smooth decays are planned and judged by `lr_schedule_mismatch`."""
-    share: float = 0.35
-    """Share of the planned steps before which such a step is early. Step schedules begin at a
-    third of the run or later (He et al. 2016: 30 of 90 epochs)."""
+    share: float = 0.15
+    """Share of the planned steps before which a step of a usual size is early. Schedules divide by
+    up to 10 and begin at a third of the run (He et al. 2016: at 30 of 90 epochs), where a language
+    model is still falling; a healthy margin is left."""
+    hard: float = 0.08
+    """A drop to less is no usual step: it all but ends the training ..."""
     share_hard: float = 0.45
-    """The same for a drop to less than `hard`."""
-    hard: float = 0.05
-    """See `share_hard` (a prototype's values); without a known plan only such drops count."""
+    """... and is early before this share (a prototype's value). Without a known plan only such
+    drops count."""
     trend_z: float = -2.0
     """t-value of the slope before the drop that is a falling loss: 95 %."""
     expected: float = 0.05

@@ -5,16 +5,20 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context, LrChange
+from traintop.detectors.first_steps import FirstSteps
 from traintop.detectors.loss_level import ABSURD
 from traintop.detectors.step_size import usual_lr
 from traintop.records import Cause, Evidence, NotJudged, Row, Severity
 
 LOSSES = 8
 """Losses that are looked at: about as many as catch a jump before the smoothed loss follows."""
+
+LEARNT = 0.6
+"""Share of the starting loss below which a run that had lost its weights has learnt after all."""
 
 CALM = 24
 """Records below the level that was lost that end the episode."""
@@ -101,16 +105,25 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
         self._rows: deque[Row] = deque(maxlen=LOSSES)
         self._best = math.inf
         self._highest = 0.0
+        self._first_step = -1
         self._worked = math.nan
         self._ramp = 0
         self._ramp_step = 0
         self._bar = math.nan
         self._calm_since: int | None = None
-        self._is_early = True
+        self._first = FirstSteps(
+            updates=thresholds.first_updates,
+            update_averaged=thresholds.first_update_averaged,
+            adam_lr=thresholds.adam_lr,
+            above=thresholds.above_start,
+            no_better=thresholds.no_better,
+        )
 
     def on_block(self, rows: Sequence[Row]) -> Findings:
         """Look for what speaks for it, the likeliest first; each gate is cheap."""
         context = self.context
+        if self._first_step < 0:
+            self._first_step = rows[0].step
         self._rows.extend(rows)
         lr = context.lr
         if lr > self._highest:
@@ -123,13 +136,15 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
             self._best = best
         if self.current is not None:
             return self._judge_open()
-        case = self._case(len(rows))
+        case = self._case(rows)
         if case is None:
             return ()
         loss = context.loss
-        self._bar = loss.best + self._ramp_limit() if self._has_learnt() else 0.9 * abs(loss.start)
+        self._bar = (
+            loss.best + self._ramp_limit() if self._has_learnt() else LEARNT * abs(loss.start)
+        )
         self._calm_since = None
-        self._is_early = False
+        self._first.is_over = True
         return self._raise(case)
 
     def not_judged(self) -> NotJudged | None:
@@ -138,7 +153,7 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
         known = context.updates.count or context.lr == context.lr
         return None if context.loss.count and known else self.missing()
 
-    def _case(self, new: int) -> _Case | None:
+    def _case(self, rows: Sequence[Row]) -> _Case | None:
         context = self.context
         thresholds = self.thresholds
         updates = context.updates
@@ -151,9 +166,9 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
             return self._diverged()
         if updates.median > thresholds.update and not context.averaged and self._thrown_back():
             return self._large_steps("Steps are so large that they throw the loss back")
-        if self._is_early and self._first_steps_are_too_large():
-            return self._large_steps("The first steps destroyed the initial weights")
-        if self._rises_with_lr(new):
+        if not self._first.is_over and self._first.destroyed_weights(rows, context):
+            return self._destroyed()
+        if self._rises_with_lr(len(rows)):
             return self._ramped()
         return None
 
@@ -176,26 +191,6 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
             return 1.1 * loss.start if known else loss.start + 3.0 * loss.noise
         return loss.best + loss.limit(0.25, self.thresholds.lost, 7.0)
 
-    def _first_steps_are_too_large(self) -> bool:
-        """Whether the first steps replaced the weights, and the loss is none the better for it."""
-        context = self.context
-        thresholds = self.thresholds
-        loss = context.loss
-        first = context.updates.first
-        guessing = guessing_loss(context.info)
-        start = max(loss.first, guessing) if guessing > 0 else loss.first
-        if context.averaged:
-            self._is_early = loss.count < 3
-            return bool(
-                first
-                and first[0] > thresholds.first_update_averaged
-                and loss.first >= thresholds.no_better * guessing
-            )
-        limit = thresholds.above_start * start
-        if loss.count <= 2 * LOSSES + self._first_blocks:
-            self._above_start += sum(
-                limit < row.values.get("loss/train", math.nan) < ABSURD for row in rows
-            )
     def _has_learnt(self) -> bool:
         loss = self.context.loss
         return loss.progress > 0.1 * abs(loss.start)
@@ -244,6 +239,31 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
                 basis="measured",
             ),
             usual_lr(context, update),
+        )
+
+    def _destroyed(self) -> _Case:
+        context = self.context
+        first = context.updates.first
+        thresholds = self.thresholds
+        if first:
+            moved = math.fsum(first)
+            limit = (
+                thresholds.first_update_averaged if context.averaged else thresholds.first_updates
+            )
+            what = "sum of the first updates over the weights"
+            because = f"the first steps moved the weights by {moved:.2g} of their norm"
+            basis: Literal["measured", "inferred"] = "measured"
+        else:
+            moved, limit, what = context.lr, thresholds.adam_lr, "learning rate of Adam"
+            because = f"Adam moves each weight by about lr = {moved:.2g} in a first step"
+            basis = "inferred"
+        evidence = Evidence(what=what, value=moved, threshold=limit, step=context.last_step)
+        return _Case(
+            "The first steps destroyed the initial weights",
+            self._first_step,
+            (evidence, *self._loss_evidence()),
+            Cause(cause="learning rate too high", because=because, basis=basis),
+            usual_lr(context, max(first)) if first else None,
         )
 
     def _jumped(self, jump: LrChange) -> _Case:

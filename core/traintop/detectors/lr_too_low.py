@@ -12,6 +12,9 @@ from traintop.detectors.guessing import guessing_loss
 from traintop.detectors.step_size import USUAL_UPDATE, usual_lr
 from traintop.records import Cause, Evidence, NotJudged, Row
 
+LONG = 64
+"""Losses whose later half makes a trend."""
+
 
 class LrTooLowThresholds(Thresholds, frozen=True):
     """Thresholds of `lr_too_low`.
@@ -31,7 +34,7 @@ class LrTooLowThresholds(Thresholds, frozen=True):
     end: float = 0.5
     """Share of the starting loss that the loss will not get below, its trend so far and 2 standard
     errors continued to the last planned step."""
-    untouched: float = 0.8
+    untouched: float = 0.7
     """Share of the starting loss below which the run has learnt: nothing is said."""
     scratch: float = 0.9
     """A first loss below this share of guessing, ln(classes), is one of pre-trained weights."""
@@ -41,6 +44,9 @@ class LrTooLowThresholds(Thresholds, frozen=True):
     """Mean cosine of successive gradients, less 2 standard errors: batch after batch they point
     the same way, so that it is the step that is too short. Where there is no gradient to speak of
     (dead units), or only noise, it is about 0."""
+    cosine_unknown: float = 0.35
+    """The same where guessing is not known, so that fine-tuning, whose gradients are mostly noise
+    after its first steps, is not told from training from scratch otherwise."""
     trend_z: float = -3.0
     """Where no cosine is known: Mann-Kendall z-score of a loss that falls for sure."""
     records: float = 31
@@ -57,8 +63,8 @@ class LrTooLow(Detector[LrTooLowThresholds]):
     """Tiny updates that all point downhill, and an end of the plan long before the valley.
 
     Only where the run starts from scratch, at the loss of guessing: fine-tuning has small updates
-    by design. Where that loss is not known it is advice, but for a regression whose gradients were
-    measured to point the same way.
+    by design. Where that loss is not known it is advice, unless the gradients were measured to
+    point the same way for certain.
     """
 
     id = "lr_too_low"
@@ -162,9 +168,7 @@ class LrTooLow(Detector[LrTooLowThresholds]):
                 )
             )
         # Where guessing is not known, fine-tuning that goes well looks the same.
-        is_known = guessing_loss(context.info) > 0 or (
-            context.info.task == "regression" and cosine == cosine
-        )
+        is_known = guessing_loss(context.info) > 0 or cosine > thresholds.cosine_unknown
         fix = usual_lr(context, median)
         return self.open(
             "warning" if is_known else "info",
@@ -228,7 +232,10 @@ class LrTooLow(Detector[LrTooLowThresholds]):
         """Slope of the loss, a step, its standard error, and the z-score of its trend."""
         context = self.context
         loss = context.loss
-        stretch = context.trend.since(self._first_step, loss.noise)
+        # The later half, where there is enough of it: the first slope may be that of a bias.
+        done = context.last_step - self._first_step
+        since = self._first_step + (done // 2 if loss.count >= LONG else 0)
+        stretch = context.trend.since(since, loss.noise)
         if stretch is not None:
             return stretch.slope, stretch.slope_error, stretch.trend
         # A few means of many steps each: their noise is small, two of them make a line.

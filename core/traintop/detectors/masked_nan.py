@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections import deque
 from collections.abc import Sequence
 from typing import ClassVar
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
-from traintop.detectors.windows import RunningMedian
 from traintop.records import Cause, Evidence, NotJudged, Row
 
 
@@ -41,7 +42,7 @@ class MaskedNan(Detector[MaskedNanThresholds]):
 
     def __init__(self, context: Context, thresholds: MaskedNanThresholds) -> None:
         super().__init__(context, thresholds)
-        self._past = RunningMedian(int(thresholds.before))
+        self._past: deque[float] = deque(maxlen=int(thresholds.before))
         self._zeros = 0
         self._beside = 0
         self._since = 0
@@ -52,14 +53,14 @@ class MaskedNan(Detector[MaskedNanThresholds]):
         for row in rows:
             values = row.values
             loss = values.get("loss/train")
+            norm = values.get("grad_norm")
             if loss is None or loss - loss != 0.0:
                 continue
-            norm = values.get("grad_norm")
             bad_norm = norm is not None and norm - norm != 0.0
             if bad_norm or loss == 0.0:
                 found = self._suspect(row, loss, norm, bad_norm=bad_norm) or found
             else:
-                self._past.add(loss)
+                self._past.append(loss)
                 self._zeros = self._beside = 0
                 if self.current is not None:
                     found = self.resolve(row.step)
@@ -92,11 +93,11 @@ class MaskedNan(Detector[MaskedNanThresholds]):
         return ()
 
     def _fell_at_once(self) -> bool:
-        least = self._past.minimum
+        least = min(self._past, default=0.0)
         return least > self.thresholds.of_start * abs(self.context.loss.start)
 
     def _open(self, row: Row, what: str, count: int) -> Findings:
-        least = self._past.minimum
+        least = min(self._past, default=math.nan)
         limit = self.thresholds.in_a_row
         found = [
             Evidence(

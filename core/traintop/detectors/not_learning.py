@@ -36,7 +36,8 @@ class NotLearningThresholds(Thresholds, frozen=True):
     least_records_averaged: float = 3
     """The same where a record is a mean over many steps."""
     will_reach: float = 0.82
-    """Share of that level which the present slope must not reach by the end of the plan."""
+    """Share of that level which the present slope (less its standard error) must not reach by the
+    end of the plan."""
     learnt_accuracy: float = 0.6
     """Accuracy from which on a run has learnt something, whatever its loss (AutoTrainer)."""
     recovered: float = 0.9
@@ -117,7 +118,8 @@ class NotLearning(Detector[NotLearningThresholds]):
         stretch = context.trend.since(began + 0.5 * (step - began), context.loss.noise)
         if stretch is None and not context.averaged:
             return ()
-        slope = stretch.slope if stretch is not None else (context.loss.level - reference) / step
+        # A fall that is no more than noise is none.
+        slope = stretch.slope + stretch.slope_error if stretch is not None else 0.0
         level = stretch.after if stretch is not None else context.loss.level
         planned = context.info.planned_steps
         left = planned - step if planned else 3 * (step - began)

@@ -17,7 +17,7 @@ EXPLAINED_BY: dict[str, tuple[str, ...]] = {
         *("exploding_gradients", "input_not_normalized", "nan_inf", "frozen_params", "dead_units"),
         *("vanishing_gradients", "lr_too_low", "grad_clip_too_tight", "saturated_units"),
     ),
-    "zero_grad_missing": ("frozen_params", "nan_inf", "amp_overflow"),
+    "zero_grad_missing": ("frozen_params", "amp_overflow"),
     "noisy_gradients": ("zero_grad_missing", "input_not_normalized", "nan_inf", "amp_overflow"),
     "grad_clip_too_tight": ("frozen_params", "nan_inf", "amp_overflow"),
     "exploding_gradients": (
@@ -25,7 +25,7 @@ EXPLAINED_BY: dict[str, tuple[str, ...]] = {
         *("weight_decay_too_high", "class_collapse", "wrong_loss"),
     ),
     "loss_spike": (
-        *("nan_inf", "amp_overflow", "divergence", "lr_too_high", "zero_grad_missing"),
+        *("amp_overflow", "divergence", "lr_too_high", "zero_grad_missing"),
         *("noisy_gradients", "frozen_params", "data_not_shuffled"),
         *("weight_decay_too_high", "bad_initialization", "input_not_normalized"),
     ),
@@ -43,7 +43,7 @@ EXPLAINED_BY: dict[str, tuple[str, ...]] = {
         *("zero_grad_missing", "data_not_shuffled", "noisy_gradients"),
         *("loss_spike", "bad_initialization", "input_not_normalized", "weight_decay_too_high"),
     ),
-    "dead_units": ("weight_decay_too_high",),
+    "dead_units": ("weight_decay_too_high", "amp_overflow"),
     "saturated_units": ("lr_too_high", "input_not_normalized", "weight_decay_too_high"),
     "vanishing_gradients": (
         *("dead_units", "weight_decay_too_high", "frozen_params", "bad_initialization"),
@@ -55,7 +55,7 @@ EXPLAINED_BY: dict[str, tuple[str, ...]] = {
     ),
     "disconnected_params": (
         *("dead_units", "vanishing_gradients", "nan_inf", "masked_nan", "amp_overflow"),
-        *("lr_too_high", "divergence"),
+        *("lr_too_high", "divergence", "weight_decay_too_high"),
     ),
     "not_learning": (
         *(*_STUCK, "labels_broken", "class_collapse", "wrong_loss", "noisy_gradients"),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import numpy as np
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
-from traintop.detectors.layers import Mask
 from traintop.detectors.rank_drift import RankDrift
 from traintop.detectors.rank_rounds import Round
-from traintop.records import Cause, Evidence, Floats, NextTest, NotJudged, Severity
+from traintop.detectors.windows import sorted_median
+from traintop.records import Cause, Evidence, NextTest, NotJudged, Severity
 
 HASH = "param_hash"
 SHARED = (HASH, "grad_norm", "loss/train", "lr")
@@ -55,9 +56,9 @@ class RankDesync(Detector[RankDesyncThresholds]):
 
     def __init__(self, context: Context, thresholds: RankDesyncThresholds) -> None:
         super().__init__(context, thresholds)
-        self._agreed = dict.fromkeys(SHARED, 0)
-        self._apart = dict.fromkeys(SHARED, 0)
-        self._onset = dict.fromkeys(SHARED, -1)
+        self._agreed: dict[str, int] = dict.fromkeys(SHARED, 0)
+        self._apart: dict[str, int] = dict.fromkeys(SHARED, 0)
+        self._onset: dict[str, int] = dict.fromkeys(SHARED, -1)
         self._held: set[str] = set()
         self._drift = RankDrift(thresholds.drift, thresholds.errors)
         self._by = ""
@@ -67,10 +68,10 @@ class RankDesync(Detector[RankDesyncThresholds]):
         """Compare the ranks at one step."""
         for role in SHARED:
             values = found.values(role)
-            if not np.isfinite(values).any() or len(values) < found.expected:
+            finite = [value for value in values if value - value == 0.0]
+            if not finite or len(values) < found.expected:
                 continue
-            differs = self._differs(role, values)
-            news = self._agree(role, found, values, differs)
+            news = self._compare(role, found, values, finite)
             if news:
                 return news
         if "loss/train" in self._held or self.current is not None:
@@ -98,22 +99,13 @@ class RankDesync(Detector[RankDesyncThresholds]):
         judged = bool(self._held) or self._drift.judged
         return self.missing() if several and not judged else None
 
-    def _differs(self, role: str, values: Floats) -> Mask:
-        """Which ranks differ from the most of them; a value that is not finite differs too."""
-        finite = values[np.isfinite(values)]
-        if role == HASH:
-            unique, counts = np.unique(finite, return_counts=True)
-            most = int(np.argmax(counts))
-            # Without a majority nobody knows who is right.
-            alone = len(unique) > 1 and 2 * int(counts[most]) <= len(values)
-            return np.ones(len(values), bool) if alone else values != unique[most]
-        middle = float(np.median(finite))
-        near = np.abs(values - middle) <= self.thresholds.tolerance * abs(middle)
-        return ~near
-
-    def _agree(self, role: str, found: Round, values: Floats, differs: Mask) -> Findings:
+    def _compare(
+        self, role: str, found: Round, values: list[float], finite: list[float]
+    ) -> Findings:
         thresholds = self.thresholds
-        if not differs.any():
+        low, high = min(finite), max(finite)
+        margin = 0.0 if role == HASH else thresholds.tolerance * max(abs(low), abs(high))
+        if len(finite) == len(values) and high - low <= margin:
             self._agreed[role] += 1
             self._apart[role] = 0
             if self._agreed[role] >= (1 if role == HASH else thresholds.agreed):
@@ -123,9 +115,11 @@ class RankDesync(Detector[RankDesyncThresholds]):
                 return self.resolve(found.step)
             return ()
         self._agreed[role] = 0
-        # Replicas that were never equal: some ranks have the same hash, and one has not.
-        partly = role == HASH and 2 * int(differs.sum()) < len(values)
-        if role not in self._held and not partly:
+        if role not in self._held and role != HASH:
+            return ()
+        odd = _odd_ranks(found.ranks, values, finite, margin)
+        # Replicas that were never equal: most ranks have the same hash, and some have not.
+        if role not in self._held and 2 * len(odd) >= len(values):
             return ()
         if not self._apart[role]:
             self._onset[role] = found.step
@@ -133,10 +127,8 @@ class RankDesync(Detector[RankDesyncThresholds]):
         needed = 1 if role == HASH else thresholds.records
         if self._apart[role] < needed or self.current is not None:
             return ()
-        ranks = tuple(rank for rank, odd in zip(found.ranks, differs, strict=True) if odd)
-        finite = values[np.isfinite(values)]
-        scale = abs(float(np.median(finite))) or 1.0
-        spread = float(np.ptp(finite)) / scale if len(finite) == len(values) else np.inf
+        scale = abs(sorted_median(sorted(finite))) or 1.0
+        spread = (high - low) / scale if len(finite) == len(values) else math.inf
         measured = Evidence(
             what=f"rounds in a row in which the {WORDS[role]} differs between ranks",
             value=float(self._apart[role]),
@@ -149,7 +141,7 @@ class RankDesync(Detector[RankDesyncThresholds]):
             threshold=0.0 if role == HASH else thresholds.tolerance,
             step=found.step,
         )
-        return self._say(role, found, ranks, self._onset[role], measured, extent)
+        return self._say(role, found, odd, self._onset[role], measured, extent)
 
     def _say(
         self, role: str, found: Round, ranks: tuple[int, ...], onset: int, *evidence: Evidence
@@ -197,3 +189,16 @@ class RankDesync(Detector[RankDesyncThresholds]):
         )
         # The ranks' files may be read later than the first rank's: it was said of this step.
         return self.update(detected_step=found.step) or opened
+
+
+def _odd_ranks(
+    ranks: tuple[int, ...], values: list[float], finite: list[float], margin: float
+) -> tuple[int, ...]:
+    """The ranks that differ from most; all where there is no majority that could be right."""
+    near = {value: sum(abs(other - value) <= margin for other in finite) for value in set(finite)}
+    usual = max(near, key=lambda value: near[value])
+    if 2 * near[usual] <= len(values):
+        return ranks
+    return tuple(
+        rank for rank, value in zip(ranks, values, strict=True) if not abs(value - usual) <= margin
+    )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from traintop.detectors.layers import Mask
-from traintop.detectors.rank_rounds import Round
+from traintop.detectors.rank_rounds import Round, side_by_side
 from traintop.detectors.windows import MAD_TO_SIGMA
 from traintop.records import Floats
 
@@ -34,7 +35,9 @@ class Drifted(NamedTuple):
 class RankDrift:
     """Keeps each rank's distance from the median of all ranks, block by block.
 
-    A loss that is not finite, where those of others are, is an infinite distance.
+    The distance must change both as such and as share of the loss: a rank whose data is harder
+    stays as far above a loss that falls, or stays above it in proportion. A loss that is not
+    finite, where those of others are, is an infinite distance.
 
     Args:
         share: Change of the distance, as share of the loss.
@@ -45,58 +48,57 @@ class RankDrift:
         self.judged = False
         self._share = share
         self._errors = errors
-        self._block: list[Floats] = []
-        self._levels: list[float] = []
-        self._first = 0
+        self._block: list[Round] = []
         self._past: list[Floats] = []
+        self._past_shares: list[Floats] = []
         self._row = 0
         self._onset = 0
 
     def add(self, found: Round) -> Drifted | None:
         """Take a round; return the ranks that have drifted off, once a block says so."""
-        losses = found.values("loss/train")
-        finite = np.isfinite(losses)
-        if not finite.any() or len(losses) < found.expected:
+        if len(found.ranks) < found.expected:
             return None
-        size = max(found.ranks) + 1
-        if self._past and len(self._past[0]) != size:
-            self._past, self._block, self._levels = [], [], []
-        if not self._block:
-            self._first = found.step
-        middle = float(np.median(losses[finite]))
-        row = np.full(size, np.nan)
-        row[list(found.ranks)] = np.where(finite, losses - middle, np.inf)
-        if self._block and len(self._block[0]) != size:
-            self._block, self._levels = [], []
-        self._block.append(row)
-        self._levels.append(abs(middle))
+        self._block.append(found)
         if len(self._block) < BLOCK:
             return None
-        block, level = np.array(self._block), float(np.median(self._levels))
-        self._block, self._levels = [], []
-        return self._judge(block, level)
+        block, self._block = self._block, []
+        losses = side_by_side(block, "loss/train")
+        finite = np.isfinite(losses)
+        # Where no rank has a loss, or none a finite one, there is nothing to compare.
+        known = finite.any(axis=1)
+        if 2 * known.sum() <= BLOCK:
+            return None
+        losses, finite = losses[known], finite[known]
+        middle = np.nanmedian(np.where(finite, losses, np.nan), axis=1)
+        level = float(np.median(np.abs(middle)))
+        distances = np.where(finite, losses - middle[:, None], np.inf)
+        return self._judge(block[0].step, distances, level) if level > 0 else None
 
-    def _judge(self, block: Floats, level: float) -> Drifted | None:
+    def _judge(self, first: int, block: Floats, level: float) -> Drifted | None:
         distance = np.median(block, axis=0)
+        if self._past and self._past[0].shape != distance.shape:
+            self._past, self._past_shares = [], []
         if len(self._past) < PAST:
             self._past.append(distance)
+            self._past_shares.append(distance / level)
             return None
         self.judged = True
-        usual = np.median(np.array(self._past), axis=0)
+        # An infinite distance less another one is no number, and no change.
         with np.errstate(invalid="ignore"):
             spread = MAD_TO_SIGMA * np.median(np.abs(block - distance), axis=0)
-            change = np.abs(distance - usual)
-            error = 1.2533 * spread / np.sqrt(BLOCK)
-        error = np.where(np.isfinite(error), error, 0.0)
+            change = np.abs(distance - np.median(self._past, axis=0))
+            of_loss = np.abs(distance / level - np.median(self._past_shares, axis=0))
+        error = 1.2533 * np.where(np.isfinite(spread), spread, 0.0) / math.sqrt(len(block))
         off = change > np.maximum(self._share * level, self._errors * error)
+        off &= of_loss > self._share
         if not off.any():
             self._row = 0
             self._past = [*self._past[1:], distance]
+            self._past_shares = [*self._past_shares[1:], distance / level]
             return None
         if not self._row:
-            self._onset = self._first
+            self._onset = first
         self._row += 1
         if self._row < ROW:
             return None
-        worst = float(np.max(change[off]))
-        return Drifted(off, self._onset, worst / level if level else np.inf)
+        return Drifted(off, self._onset, float(np.max(change[off])) / level)

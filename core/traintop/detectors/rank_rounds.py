@@ -25,9 +25,17 @@ class Round(msgspec.Struct, frozen=True):
     rows: tuple[dict[str, float], ...]
     """Role -> value, a row a rank."""
 
-    def values(self, role: str) -> Floats:
-        """One metric of `ranks`, shape (ranks,); NaN where a rank has none."""
-        return np.array([row.get(role, math.nan) for row in self.rows])
+    def values(self, role: str) -> list[float]:
+        """One metric, a value a rank; NaN where a rank has none."""
+        return [row.get(role, math.nan) for row in self.rows]
+
+
+def side_by_side(rounds: Sequence[Round], role: str) -> Floats:
+    """One metric of several rounds, shape (rounds, largest rank + 1); NaN where there is none."""
+    found = np.full((len(rounds), 1 + max(max(each.ranks) for each in rounds)), math.nan)
+    for index, each in enumerate(rounds):
+        found[index, list(each.ranks)] = each.values(role)
+    return found
 
 
 class RankRounds:

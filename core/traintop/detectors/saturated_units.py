@@ -106,7 +106,11 @@ class SaturatedUnits(Detector[SaturatedUnitsThresholds]):
     def _saturated(self, step: int, shares: Floats, sure: Mask) -> Findings:
         thresholds = self.thresholds
         consequence = standstill(
-            self.context, thresholds.not_learning, thresholds.after, thresholds.after_records
+            self.context,
+            thresholds.not_learning,
+            thresholds.after,
+            thresholds.after_records,
+            symptoms=("not_learning",),
         )
         severity: Severity = "warning" if consequence else "info"
         if self.current is not None:

@@ -12,7 +12,11 @@ SYMPTOMS = ("not_learning", "plateau", "underfitting")
 
 
 def standstill(
-    context: Context, share: float, after: float, after_records: float
+    context: Context,
+    share: float,
+    after: float,
+    after_records: float,
+    symptoms: tuple[str, ...] = SYMPTOMS,
 ) -> tuple[Evidence, ...]:
     """The evidence that the loss does not fall; none where it does, or where it is too early.
 
@@ -21,13 +25,14 @@ def standstill(
         share: Share of the starting loss that the best level must still be at.
         after: Share of the planned steps that must have passed.
         after_records: Training records that must have, where no plan is known.
+        symptoms: Findings that say so as well.
     """
     loss = context.loss
     if context.task_without_loss_level or not loss.start > 0:
         return ()
     what = "best smoothed loss over the starting loss"
     value = loss.best / loss.start
-    if context.is_open(*SYMPTOMS):
+    if context.is_open(*symptoms):
         return (Evidence(what=what, value=value, step=context.last_step),)
     planned = context.info.planned_steps
     early = context.last_step < after * planned if planned else context.records < after_records

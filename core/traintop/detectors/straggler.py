@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import ClassVar
 
 import numpy as np
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
-from traintop.detectors.rank_rounds import Round
+from traintop.detectors.rank_rounds import Round, side_by_side
 from traintop.records import Cause, Evidence, Floats, NextTest, NotJudged, Severity
 
 BLOCK = 10
@@ -47,7 +46,7 @@ class Straggler(Detector[StragglerThresholds]):
 
     def __init__(self, context: Context, thresholds: StragglerThresholds) -> None:
         super().__init__(context, thresholds)
-        self._block: list[Floats] = []
+        self._block: list[Round] = []
         self._kind = ""
         self._runs: Floats = np.zeros(0)
         self._onset = -1
@@ -56,34 +55,32 @@ class Straggler(Detector[StragglerThresholds]):
         self._judged = False
 
     def on_ranks(self, found: Round) -> Findings:
-        """Collect the times of a block, and judge it."""
-        kind, times = _times(found)
-        covered = np.isfinite(times).sum() >= max(2.0, self.thresholds.coverage * found.expected)
-        if not covered:
+        """Collect a block of rounds, and judge it."""
+        if len(found.ranks) < max(2.0, self.thresholds.coverage * found.expected):
             return ()
-        size = max(found.ranks) + 1
-        if kind != self._kind or size > len(self._runs):
-            self._kind, self._block = kind, []
-            self._runs = np.zeros(size)
-        row = np.full(len(self._runs), np.nan)
-        row[list(found.ranks)] = times
-        self._block.append(row)
+        self._block.append(found)
         if len(self._block) < BLOCK:
             return ()
-        block, self._block = np.array(self._block), []
+        block, self._block = self._block, []
         if not self._skipped:
             self._skipped = True  # Compilation, caches and the first allocations.
             return ()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # A rank that recorded nothing.
-            return self._judge(found.step, np.nanmedian(block, axis=0))
+        kind, times = _times(block)
+        if kind != self._kind or times.shape[1] != len(self._runs):
+            self._kind, self._runs = kind, np.zeros(times.shape[1])
+        known = np.isfinite(times).any(axis=0)
+        if known.sum() < max(2.0, self.thresholds.coverage * found.expected):
+            return ()
+        usual = np.full(len(known), np.nan)
+        usual[known] = np.nanmedian(times[:, known], axis=0)
+        return self._judge(block[0].step, found.step, usual)
 
     def not_judged(self) -> NotJudged | None:
         """A run of several ranks whose own times are not known; one rank has nobody to wait for."""
         several = (self.context.info.world_size or 1) > 1 or len(self.context.ranks.seen) > 1
         return self.missing() if several and not self._judged else None
 
-    def _judge(self, step: int, times: Floats) -> Findings:
+    def _judge(self, first: int, step: int, times: Floats) -> Findings:
         thresholds = self.thresholds
         known = times[np.isfinite(times)]
         usual = float(np.median(known)) if len(known) > 3 else float(known.min())
@@ -95,11 +92,11 @@ class Straggler(Detector[StragglerThresholds]):
         slow = scores < thresholds.score
         self._runs = np.where(slow, self._runs + 1, 0)
         if self._first < 0:
-            self._first = step
+            self._first = first
         if not slow.any():
             self._onset = -1
         elif self._onset < 0:
-            self._onset = step - round((BLOCK - 1) * self.context.stride)
+            self._onset = first
         sure = self._runs >= thresholds.blocks
         if not sure.any():
             if self.current is not None and not (scores < thresholds.recovered).any():
@@ -159,11 +156,12 @@ class Straggler(Detector[StragglerThresholds]):
         return self.update(detected_step=step) or opened
 
 
-def _times(found: Round) -> tuple[str, Floats]:
-    """The best measure of each rank's time that the round has: its name, and seconds."""
+def _times(block: list[Round]) -> tuple[str, Floats]:
+    """The best measure of the ranks' time that a block has: its name, and seconds."""
     for role in ("compute_time", "step_time"):
-        times = found.values(role)
+        times = side_by_side(block, role)
         if np.isfinite(times).any():
-            return role, np.where(times > 0, times, np.nan)
-    throughput = found.values("throughput")
-    return "throughput", 1.0 / np.where(throughput > 0, throughput, np.nan)
+            return role, np.where((times > 0) & np.isfinite(times), times, np.nan)
+    throughput = side_by_side(block, "throughput")
+    usable = (throughput > 0) & np.isfinite(throughput)
+    return "throughput", 1.0 / np.where(usable, throughput, np.nan)

@@ -21,11 +21,10 @@ class WeightDecayThresholds(Thresholds, frozen=True):
     rate: float = 1e-3
     """... which it fell to by at least this share a step. Recipes decay by 1e-7 to 1e-4 a step
     (learning rate x weight decay), and normalised networks shrink slowly and unharmed."""
-    config_rate: float = 1e-3
-    """The same of what the run says of itself, where it does: learning rate x weight decay."""
-    config_alone: float = 5e-3
-    """The rate that the run says of itself from which on it is enough where weight norms are not
-    recorded: without gradients the weights halve within 140 steps."""
+    config_rate: float = 5e-3
+    """Learning rate x weight decay, where the run says them. It halves weights that no gradient
+    builds up within 140 steps, and is enough where weight norms are not recorded, or only after
+    the fall; less is not what shrinks them so fast."""
     level: float = 0.5
     """Share of the loss of guessing, or of the first losses, above which the loss is high: shrunken
     weights that fit are none of our business."""
@@ -85,11 +84,12 @@ class WeightDecayTooHigh(Detector[WeightDecayThresholds]):
         return self._raise(evidence, self._first_step, stats.step)
 
     def on_block(self, rows: Sequence[Row]) -> Findings:
-        """Where no weights are recorded, go by what the run says of itself."""
+        """Go by what the run says of itself, whether or not its weights are recorded."""
         context = self.context
         decay, lr = context.info.weight_decay, context.lr
-        if self._judged or not decay or not lr * decay >= self.thresholds.config_alone:
+        if not decay or not lr * decay >= self.thresholds.config_rate:
             return ()
+        self._judged = True
         step = rows[-1].step
         high = context.loss.level > self.thresholds.level * self._reference()
         if self.current is not None:
@@ -100,7 +100,7 @@ class WeightDecayTooHigh(Detector[WeightDecayThresholds]):
         if not (high and late and enough) or context.warming_up:
             return ()
         what = "learning rate x weight decay, per step"
-        rate = Evidence(what=what, value=lr * decay, threshold=self.thresholds.config_alone)
+        rate = Evidence(what=what, value=lr * decay, threshold=self.thresholds.config_rate)
         return self._raise(rate, context.trend.first_step, step)
 
     def not_judged(self) -> NotJudged | None:

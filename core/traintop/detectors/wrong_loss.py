@@ -14,6 +14,9 @@ from traintop.records import Cause, Evidence, NotJudged, Row
 MOST_DISTANCES = 64
 """Distances that are kept."""
 
+BLOCKS = 3
+"""Distances that are the least to judge by."""
+
 
 class WrongLossThresholds(Thresholds, frozen=True):
     """Thresholds of `wrong_loss`.
@@ -85,11 +88,17 @@ class Distances:
         del past[:half]
         return False
 
-    @property
-    def patience(self) -> float:
-        """How many times as long as usual it must stay there, by its lowest accuracy."""
-        lowest = min(accuracy for _, _, accuracy in self.past)
-        return 1.0 if lowest >= self._thresholds.accuracy_sure else self._thresholds.longer
+    def lasts(self, step: int, steps: float, count: float) -> bool:
+        """Whether it has been there for so many steps and distances, or longer if less accurate."""
+        thresholds = self._thresholds
+        past = self.past
+        low = [index for index, each in enumerate(past) if each[2] < thresholds.accuracy_sure]
+        sure = past[low[-1] + 1 :] if low else past
+        return any(
+            len(found) >= factor * count and step - found[0][0] + 1 >= factor * steps
+            for found, factor in ((sure, 1.0), (past, thresholds.longer))
+            if found
+        )
 
     @property
     def mean(self) -> float:
@@ -135,13 +144,10 @@ class WrongLoss(Detector[WrongLossThresholds]):
         if not self._add(self._train, rows[0].step, loss, accuracy):
             return ()
         thresholds = self.thresholds
-        past = self._train.past
-        least = thresholds.window_share * (self.context.info.planned_steps or 0)
-        least = min(max(thresholds.window, least), thresholds.window_most) * self._train.patience
-        blocks = 3 if self.context.averaged else 4
-        if step - past[0][0] + 1 < least or len(past) < blocks:
-            return ()
-        return self._raise(self._train, step)
+        planned = self.context.info.planned_steps or 0
+        steps = max(thresholds.window, thresholds.window_share * planned)
+        steps = min(steps, thresholds.window_most)
+        return self._raise(self._train, step) if self._train.lasts(step, steps, BLOCKS) else ()
 
     def on_eval(self, row: Row) -> Findings:
         """The same of an evaluation, whose loss is computed in the same way."""
@@ -151,10 +157,8 @@ class WrongLoss(Detector[WrongLossThresholds]):
         self._judged = self._judged or last.accuracy == last.accuracy
         if not self._add(self._evaluations, row.step, last.loss, last.accuracy):
             return ()
-        least = self.thresholds.evaluations * self._evaluations.patience
-        if len(self._evaluations.past) < least:
-            return ()
-        return self._raise(self._evaluations, row.step)
+        enough = self._evaluations.lasts(row.step, 0.0, self.thresholds.evaluations)
+        return self._raise(self._evaluations, row.step) if enough else ()
 
     def not_judged(self) -> NotJudged | None:
         """A run without accuracies, or without a number of classes."""

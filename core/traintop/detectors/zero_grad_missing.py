@@ -11,6 +11,7 @@ import numpy as np
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
+from traintop.detectors.loss_level import ABSURD
 from traintop.detectors.windows import median
 from traintop.records import Cause, Evidence, NotJudged, Row
 
@@ -72,7 +73,7 @@ class ZeroGradMissing(Detector[ZeroGradMissingThresholds]):
             return ()
         for row in rows:
             norm = row.values.get("grad_norm", math.nan)
-            if 0.0 < norm < math.inf and len(self._norms) < self.thresholds.records:
+            if 0.0 < norm < ABSURD and len(self._norms) < self.thresholds.records:
                 self._steps.append(row.step)
                 self._norms.append(norm)
                 self._updates += row.values.get("update_ratio", 1.0) != 0.0
@@ -131,11 +132,15 @@ class ZeroGradMissing(Detector[ZeroGradMissingThresholds]):
     def _judge_averaged(self) -> Findings:
         thresholds = self.thresholds
         norms, cosines = self._norms, self._cosines
-        if len(norms) < 3 or len(cosines) < 3:
+        if not cosines:
             return ()
-        piled = median(cosines) > thresholds.cosine and norms[-1] > thresholds.growth * norms[0]
-        loss = self.context.loss
-        if piled and (loss.harmed or loss.level > loss.start):
+        context = self.context
+        # A run that ends in NaN after its first mean has no second norm to compare with.
+        lost = context.is_open("nan_inf")
+        grown = norms[-1] > thresholds.growth * norms[0] or (lost and len(norms) == 1)
+        loss = context.loss
+        harmed = lost or (len(norms) > 2 and (loss.harmed or loss.level > loss.start))
+        if median(cosines) > thresholds.cosine and grown and harmed:
             return self._open()
         self._over = len(norms) >= thresholds.records
         return ()
@@ -200,7 +205,9 @@ class ZeroGradMissing(Detector[ZeroGradMissingThresholds]):
             found.append(Evidence(what=what, value=by_layer, threshold=thresholds.layers))
         because = f"the gradient norm rose {growth:.3g}x in {last} records, nearly without a fall"
         if cosines:
-            because += f", each gradient nearly the one before (cosine {median(cosines):.3g})"
+            because = f"each gradient is nearly the one before (cosine {median(cosines):.3g})" + (
+                f", and the norm rose {growth:.3g}x in {last} records" if last > 1 else ""
+            )
         return self.open(
             "critical" if context.loss.harmed else "warning",
             self._steps[0],

@@ -44,6 +44,7 @@ def run_info(
         "optimizer": None if optimizer is None else type(optimizer).__name__,
         "weight_decay": groups[0].get("weight_decay"),
         "amp": True if scaler is not None else None,
+        "gpu_memory_total_mb": _gpu_memory(),
         "world_size": world_size,
         "cadence": "step",
         "python": sys.executable,
@@ -62,6 +63,18 @@ def _count(model: Any) -> int | None:
         return int(sum(parameter.numel() for parameter in model.parameters()))
     except (AttributeError, ValueError, RuntimeError):
         return None  # a lazy model has no sizes before its first batch
+
+
+def _gpu_memory() -> float | None:
+    """Capacity of the current device in MB; None where CUDA is not in use, which is not begun."""
+    cuda: Any = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is None or not cuda.is_initialized():
+        return None
+    try:
+        properties = cuda.get_device_properties(cuda.current_device())
+        return round(float(properties.total_memory) / 2**20, 1)
+    except (AssertionError, RuntimeError):
+        return None
 
 
 def _plain(value: object) -> object:

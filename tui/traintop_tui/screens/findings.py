@@ -129,11 +129,6 @@ class FindingsScreen(RunScreen):
         self.model.layers.open = True
         self.app.switch_mode("layers")
 
-    def action_log_of_finding(self) -> None:
-        finding = self.model.selected_finding()
-        if finding is not None:
-            host_of(self).show_log_at(finding.onset_step)
-
     def action_start_test(self) -> None:
         finding = self.model.selected_finding()
         if finding is None:

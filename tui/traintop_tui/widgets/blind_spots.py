@@ -18,7 +18,9 @@ class BlindSpots(ScrollText):
         for failure in self.model.failures():
             text = f"detector {failure.id} failed and is off: {failure.error}"
             rows += [((line, "severity.warning"),) for line in wrap(text, width)]
-        for problem in session.problems():
+        triage = self.model.triage.problem
+        problems = session.problems() + ([] if triage is None else [triage])
+        for problem in problems:
             rows += [((line, "severity.warning"),) for line in wrap(problem, width)]
         if blind:
             rows.append(((f"Not judged  {len(blind)}", "title"),))

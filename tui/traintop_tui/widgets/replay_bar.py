@@ -47,7 +47,8 @@ class ReplayBar(Canvas):
         if replay is None:
             return ()
         playing = host_of(self).replaying
-        words = f" step {replay.step:.0f} of {last:.0f} "
+        end = f"{last:.0f}"
+        words = f" step {replay.step:>{len(end)}.0f} of {end} "
         if replay.pending:
             words += f" judging {int(100 * replay.judged)}% "
         elif playing is not None and playing.playing:
