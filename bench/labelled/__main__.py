@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--faults", nargs="+", help="only these; `healthy` for those without")
     parser.add_argument("--seeds", type=int, default=1, help="runs a fault and family")
     parser.add_argument(
-        "--first-seed", type=int, default=FIRST_SEED, help="another one: other runs"
+        "--first-seed", type=int, default=FIRST_SEED, help="another gives other runs"
     )
     parser.add_argument("--all", action="store_true", help="every variant of every fault")
     parser.add_argument("--jobs", type=int, default=1, help="processes")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from bench.labelled.recipe import Recipe
 from bench.labelled.text import make_language, write_text
+from torch import Tensor
+
 from traintop.demo import digits
 
 TEXT_LENGTH = 32
@@ -53,7 +53,7 @@ def make_data(recipe: Recipe) -> Data:
     count = recipe.train_samples + recipe.val_samples
     random = np.random.default_rng([recipe.seed, 4])
     # More than are needed, where a class is to be in the majority.
-    split, outputs = make(recipe, 6 * count if recipe.majority else count, random)
+    split, outputs = make(recipe.world, 6 * count if recipe.majority else count, random)
     classification = split.targets.dtype == torch.int64
     if recipe.majority:
         split = _with_majority(split, count, recipe.majority)
@@ -113,55 +113,55 @@ def _with_majority(split: Split, count: int, share: float) -> Split:
     return Split(split.inputs[kept], split.targets[kept], split.group[kept])
 
 
-def _text(recipe: Recipe, count: int, random: np.random.Generator) -> tuple[Split, int]:
-    language = make_language(recipe.world)
+def _text(world: int, count: int, random: np.random.Generator) -> tuple[Split, int]:
+    language = make_language(world)
     text, topics = write_text(language, count, TEXT_LENGTH + 1, random)
     tokens = torch.as_tensor(text)
     split = Split(tokens[:, :-1], tokens[:, 1:].contiguous(), torch.as_tensor(topics))
     return split, language.vocabulary
 
 
-def _regression(recipe: Recipe, count: int, random: np.random.Generator) -> tuple[Split, int]:
+def _regression(world: int, count: int, random: np.random.Generator) -> tuple[Split, int]:
     """A smooth function: a random network with one hidden layer of sines, of deviation 1."""
-    world = np.random.default_rng([recipe.world, 5])
-    size = int(world.integers(5, 11))
-    first = world.standard_normal((size, 24)) * world.uniform(0.5, 0.8) / np.sqrt(size / 2)
-    phase, second = world.uniform(0, 6.28, 24), world.standard_normal(24)
-    noise = float(world.uniform(0.1, 0.3))
-    probe = np.sin(world.standard_normal((4000, size)) @ first + phase) @ second
+    fixed = np.random.default_rng([world, 5])
+    size = int(fixed.integers(5, 11))
+    first = fixed.standard_normal((size, 24)) * fixed.uniform(0.5, 0.8) / np.sqrt(size / 2)
+    phase, second = fixed.uniform(0, 6.28, 24), fixed.standard_normal(24)
+    noise = float(fixed.uniform(0.1, 0.3))
+    probe = np.sin(fixed.standard_normal((4000, size)) @ first + phase) @ second
     inputs = random.standard_normal((count, size))
     clean = (np.sin(inputs @ first + phase) @ second - probe.mean()) / probe.std()
     targets = torch.as_tensor(clean + noise * random.standard_normal(count), dtype=torch.float32)
     return Split(torch.as_tensor(inputs, dtype=torch.float32), targets, targets), 1
 
 
-def _mixture(recipe: Recipe, count: int, random: np.random.Generator) -> tuple[Split, int]:
+def _mixture(world: int, count: int, random: np.random.Generator) -> tuple[Split, int]:
     """Two Gaussians a class, so that no plane parts the classes."""
-    world = np.random.default_rng([recipe.world, 6])
-    size, classes = int(world.integers(10, 25)), int(world.integers(4, 10))
-    centres = world.standard_normal((classes, 2, size)) * world.uniform(0.85, 1.05)
+    fixed = np.random.default_rng([world, 6])
+    size, classes = int(fixed.integers(10, 25)), int(fixed.integers(4, 10))
+    centres = fixed.standard_normal((classes, 2, size)) * fixed.uniform(0.85, 1.05)
     labels = random.integers(0, classes, count)
     which = random.integers(0, 2, count)
     inputs = centres[labels, which] + random.standard_normal((count, size))
     return _classes(inputs / np.sqrt(2), labels), classes
 
 
-def _images(recipe: Recipe, count: int, random: np.random.Generator) -> tuple[Split, int]:
+def _images(_world: int, count: int, random: np.random.Generator) -> tuple[Split, int]:
     images, labels = digits.make_digits(count, int(random.integers(2**31)))
     return Split(images, labels, labels), digits.CLASSES
 
 
-def _table(recipe: Recipe, count: int, random: np.random.Generator) -> tuple[Split, int]:
+def _table(world: int, count: int, random: np.random.Generator) -> tuple[Split, int]:
     """Numbers, heavy-tailed numbers and categories, of which some matter; noisy labels."""
-    world = np.random.default_rng([recipe.world, 7])
+    fixed = np.random.default_rng([world, 7])
     numbers, tails, levels = 8, 4, 5
     plain = random.standard_normal((count, numbers))
     tailed = np.arcsinh(2 * random.standard_t(3, (count, tails))) / 1.5
     category = np.eye(levels)[random.integers(0, levels, count)]
     inputs = np.concatenate([plain, tailed, category * 2 - 0.4], axis=1)
-    weights = world.standard_normal(inputs.shape[1]) * (world.random(inputs.shape[1]) < 0.7)
+    weights = fixed.standard_normal(inputs.shape[1]) * (fixed.random(inputs.shape[1]) < 0.7)
     score = inputs @ weights + 1.5 * plain[:, 0] * plain[:, 1] + 1.2 * np.abs(tailed[:, 0])
-    score = 2.2 * (score - np.median(score)) / score.std() + world.uniform(-0.5, 0.5)
+    score = 2.2 * (score - np.median(score)) / score.std() + fixed.uniform(-0.5, 0.5)
     labels = (random.random(count) < 1 / (1 + np.exp(-2 * score))).astype(np.int64)
     return _classes(inputs, labels), 2
 

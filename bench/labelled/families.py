@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from torch import nn
-
 from bench.labelled.data import TEXT_LENGTH, Data
 from bench.labelled.networks import (
     Embedding,
@@ -16,6 +14,8 @@ from bench.labelled.networks import (
     transformer_body,
 )
 from bench.labelled.recipe import Recipe
+from torch import nn
+
 from traintop.demo import digits
 
 JITTER = 0.55

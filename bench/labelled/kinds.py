@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-
-from bench.labelled import faults, healthy
-from bench.labelled.faults import Change
+from bench.labelled import faults_data as data
+from bench.labelled import faults_machine as machine
+from bench.labelled import faults_network as network
+from bench.labelled import faults_optimizer as optimizer
+from bench.labelled import healthy
+from bench.labelled.draft import Change, Draft
 from bench.labelled.recipe import Recipe
 
 ALL = ("lm", "regression", "mixture", "cnn", "tabular")
 CLASSIFIERS = ("mixture", "cnn", "tabular")
 DENSE = ("regression", "mixture", "cnn", "tabular")
-NOT_LM = DENSE
 MULTICLASS = ("lm", "mixture", "cnn")
 
 
@@ -36,11 +37,10 @@ class Kind:
 
     def recipe(self, base: Recipe, dose: float) -> Recipe:
         """The recipe of a run of this kind; a fault is planted more strongly with a higher dose."""
-        random = np.random.default_rng([base.seed, 10])
-        recipe = base
+        draft = Draft(base, np.random.default_rng([base.seed, 10]), dose)
         for change in self.changes:
-            recipe = change(recipe, random, dose)
-        return recipe
+            draft = change(draft)
+        return draft.recipe
 
 
 def _fault(
@@ -75,57 +75,57 @@ BOTH = ("minimal", "epoch")
 FAULTS: tuple[Kind, ...] = tuple(
     kind
     for kinds in (
-        _fault("amp_overflow", ALL, faults.overflow_forward, "forward"),
-        _fault("amp_overflow", ALL, faults.overflow_gradients, "grads"),
-        _fault("amp_overflow", ALL, faults.overflow_sometimes, "intermittent", tier="hard"),
-        _fault("bad_init", ALL, faults.bad_init),
-        _fault("class_imbalance", CLASSIFIERS, faults.class_imbalance),
-        _fault("clip_too_tight", ALL, faults.clip_too_tight),
-        _fault("data_not_shuffled", ALL, faults.not_shuffled, logs=("minimal",)),
-        _fault("data_not_shuffled", ALL, faults.weak_buffer, "weak_buffer", tier="hard"),
-        _fault("dead_relu", ALL, faults.dead_relu, "bias", logs=("epoch",)),
-        _fault("dead_relu", ALL, faults.dead_relu_partial, "partial"),
-        _fault("dead_relu", ALL, faults.dead_relu_two_thirds, "two_thirds", tier="hard"),
-        _fault("dead_relu", NOT_LM, faults.dead_relu_lr_pulse, "lr_pulse"),
-        _fault("deep_sigmoid", ALL, faults.deep_sigmoid, logs=("epoch",)),
-        _fault("disconnected", ALL, faults.detached, "detach"),
-        _fault("disconnected", ALL, faults.unused, "unused"),
-        _fault("double_softmax", MULTICLASS, faults.double_softmax, logs=("epoch",)),
-        _fault("eval_mode", ALL, faults.eval_mode),
-        _fault("frozen_layers", ALL, faults.frozen, "requires_grad"),
-        _fault("frozen_layers", ALL, faults.not_in_optimizer, "not_in_optimizer"),
-        _fault("frozen_layers", ALL, faults.one_small, "one_small", tier="hard"),
-        _fault("input_not_normalized", DENSE, faults.input_not_normalized),
-        _fault("labels_shuffled", ALL, faults.labels_shuffled, logs=BOTH),
-        _fault("log_zero", ALL, faults.log_zero, logs=("minimal",)),
-        _fault("lr_jump", ALL, faults.lr_jump, logs=BOTH),
-        _fault("lr_ramp", ALL, faults.lr_ramp, tier="hard"),
-        _fault("lr_reduced_too_early", ALL, faults.lr_reduced, logs=("epoch",)),
-        _fault("lr_reduced_too_early", ALL, faults.lr_reduced_mild, "mild", tier="hard"),
-        _fault("lr_too_high", ALL, faults.lr_too_high, logs=BOTH),
-        _fault("lr_too_high", ALL, faults.lr_too_high_mild, "mild"),
-        _fault("lr_too_low", ALL, faults.lr_too_low, logs=("epoch",)),
-        _fault("lr_too_low", ALL, faults.lr_too_low_mild, "mild", tier="hard"),
-        _fault("lr_way_too_high", ALL, faults.lr_way_too_high),
-        _fault("memory_leak", ALL, faults.memory_leak, "linear"),
-        _fault("memory_leak", ALL, faults.memory_leak_slow, "slow", tier="hard"),
-        _fault("no_optimizer_step", ALL, faults.no_optimizer_step),
-        _fault("noisy_small_batch", NOT_LM, faults.noisy_small_batch),
-        _fault("oscillation", NOT_LM, faults.oscillation),
-        _fault("overfit", ALL, faults.overfit, logs=BOTH),
-        _fault("overfit", ALL, faults.overfit_mild, "mild", tier="hard"),
-        _fault("overfit", ALL, faults.overfit_tiny_val, "tiny_val", tier="hard"),
-        _fault("overtraining", ALL, faults.overtraining, logs=("epoch",)),
-        _fault("repeated_spikes", ALL, faults.repeated_spikes),
-        _fault("spike", ALL, faults.spike),
-        _fault("spike", ALL, faults.spike_small, "small", tier="hard"),
-        _fault("throughput_drop", ALL, faults.throughput_drop),
-        _fault("throughput_drop", ALL, faults.throughput_drop_small, "small", tier="hard"),
-        _fault("underfit_capacity", ALL, faults.underfit, logs=("minimal",)),
-        _fault("val_leakage", ALL, faults.val_is_train, "logs_train"),
-        _fault("weight_decay", ALL, faults.weight_decay),
-        _fault("weight_decay", ALL, faults.weight_decay_mild, "mild", tier="hard"),
-        _fault("zero_grad_missing", ALL, faults.zero_grad_missing, logs=("epoch",)),
+        _fault("amp_overflow", ALL, machine.overflow_forward, "forward"),
+        _fault("amp_overflow", ALL, machine.overflow_gradients, "grads"),
+        _fault("amp_overflow", ALL, machine.overflow_sometimes, "intermittent", tier="hard"),
+        _fault("bad_init", ALL, network.bad_init),
+        _fault("class_imbalance", CLASSIFIERS, data.class_imbalance),
+        _fault("clip_too_tight", ALL, optimizer.clip_too_tight),
+        _fault("data_not_shuffled", ALL, data.not_shuffled, logs=("minimal",)),
+        _fault("data_not_shuffled", ALL, data.weak_buffer, "weak_buffer", tier="hard"),
+        _fault("dead_relu", ALL, network.dead_relu, "bias", logs=("epoch",)),
+        _fault("dead_relu", ALL, network.dead_relu_partial, "partial"),
+        _fault("dead_relu", ALL, network.dead_relu_two_thirds, "two_thirds", tier="hard"),
+        _fault("dead_relu", DENSE, optimizer.lr_pulse, "lr_pulse"),
+        _fault("deep_sigmoid", ALL, network.deep_sigmoid, logs=("epoch",)),
+        _fault("disconnected", ALL, network.detached, "detach"),
+        _fault("disconnected", ALL, network.unused, "unused"),
+        _fault("double_softmax", MULTICLASS, optimizer.double_softmax, logs=("epoch",)),
+        _fault("eval_mode", ALL, network.eval_mode),
+        _fault("frozen_layers", ALL, network.frozen, "requires_grad"),
+        _fault("frozen_layers", ALL, network.not_in_optimizer, "not_in_optimizer"),
+        _fault("frozen_layers", ALL, network.one_small, "one_small", tier="hard"),
+        _fault("input_not_normalized", DENSE, data.input_not_normalized),
+        _fault("labels_shuffled", ALL, data.labels_shuffled, logs=BOTH),
+        _fault("log_zero", ALL, optimizer.log_zero, logs=("minimal",)),
+        _fault("lr_jump", ALL, optimizer.lr_jump, logs=BOTH),
+        _fault("lr_ramp", ALL, optimizer.lr_ramp, tier="hard"),
+        _fault("lr_reduced_too_early", ALL, optimizer.lr_reduced, logs=("epoch",)),
+        _fault("lr_reduced_too_early", ALL, optimizer.lr_reduced_mild, "mild", tier="hard"),
+        _fault("lr_too_high", ALL, optimizer.lr_too_high, logs=BOTH),
+        _fault("lr_too_high", ALL, optimizer.lr_too_high_mild, "mild"),
+        _fault("lr_too_low", ALL, optimizer.lr_too_low, logs=("epoch",)),
+        _fault("lr_too_low", ALL, optimizer.lr_too_low_mild, "mild", tier="hard"),
+        _fault("lr_way_too_high", ALL, optimizer.lr_way_too_high),
+        _fault("memory_leak", ALL, machine.memory_leak, "linear"),
+        _fault("memory_leak", ALL, machine.memory_leak_slow, "slow", tier="hard"),
+        _fault("no_optimizer_step", ALL, optimizer.no_optimizer_step),
+        _fault("noisy_small_batch", CLASSIFIERS, optimizer.noisy_small_batch),
+        _fault("oscillation", DENSE, optimizer.oscillation),
+        _fault("overfit", ALL, data.overfit, logs=BOTH),
+        _fault("overfit", ALL, data.overfit_mild, "mild", tier="hard"),
+        _fault("overfit", ALL, data.overfit_tiny_val, "tiny_val", tier="hard"),
+        _fault("overtraining", ALL, data.overtraining, logs=("epoch",)),
+        _fault("repeated_spikes", ALL, data.repeated_spikes),
+        _fault("spike", ALL, data.spike),
+        _fault("spike", ALL, data.spike_small, "small", tier="hard"),
+        _fault("throughput_drop", ALL, machine.throughput_drop),
+        _fault("throughput_drop", ALL, machine.throughput_drop_small, "small", tier="hard"),
+        _fault("underfit_capacity", ALL, network.underfit, logs=("minimal",)),
+        _fault("val_leakage", ALL, data.val_is_train, "logs_train"),
+        _fault("weight_decay", ALL, optimizer.weight_decay),
+        _fault("weight_decay", ALL, optimizer.weight_decay_mild, "mild", tier="hard"),
+        _fault("zero_grad_missing", ALL, optimizer.zero_grad_missing, logs=("epoch",)),
     )
     for kind in kinds
 )
@@ -146,15 +146,15 @@ HEALTHY: tuple[Kind, ...] = (
     _healthy("small_batch", healthy.small_batch),
     _healthy("large_batch", healthy.large_batch),
     _healthy("dropout", healthy.dropout(0.2)),
-    _healthy("heavy_dropout", healthy.dropout(0.45), NOT_LM, "hard"),
-    _healthy("bn", healthy.batch_norm, NOT_LM),
-    _healthy("bn_dropout", healthy.batch_norm_dropout, NOT_LM),
+    _healthy("heavy_dropout", healthy.dropout(0.45), DENSE, "hard"),
+    _healthy("bn", healthy.batch_norm, DENSE),
+    _healthy("bn_dropout", healthy.batch_norm_dropout, DENSE),
     _healthy("label_smoothing", healthy.label_smoothing, MULTICLASS),
     _healthy("amp", healthy.amp),
     _healthy("clip", healthy.clip),
-    _healthy("tanh", healthy.tanh, NOT_LM),
+    _healthy("tanh", healthy.tanh, DENSE),
     _healthy("wide", healthy.wide),
-    _healthy("epoch_log", healthy.epoch_log, NOT_LM),
+    _healthy("epoch_log", healthy.epoch_log, DENSE),
     _healthy("window_log", healthy.window_log),
     _healthy("minimal_log", healthy.minimal_log, tier="hard"),
     _healthy("slow_but_fine", healthy.slow),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-
 from bench.labelled.recipe import Recipe
 
 FIRST_STEP, EPOCH_START, HICCUP = 0.2, 0.5, 0.4

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import sys
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-
 from bench.labelled.families import base_recipe, reference_recipe
-from bench.labelled.hindsight import Seen, shows, visible_step
+from bench.labelled.hindsight import shows, visible_step
 from bench.labelled.kinds import FAULTS, HEALTHY, Kind
 from bench.labelled.logbook import write_run
 from bench.labelled.recipe import Recipe
+from bench.labelled.seen import Seen
 from bench.labelled.training import Training
 
 ATTEMPTS, STRONGER = 4, 1.5
@@ -63,8 +62,9 @@ def plan(families: Sequence[str], first_seed: int, seeds: int, *, every: bool) -
         random = np.random.default_rng([first_seed, zlib.crc32(family.encode())])
         faults = [kind for kind in FAULTS if family in kind.families]
         healthy = [kind for kind in HEALTHY if family in kind.families]
-        for round_ in range(seeds):
-            chosen = [*faults, *healthy] if every else _drawn(faults, healthy, random, round_)
+        first_turn = int(random.integers(100))
+        for turn in range(first_turn, first_turn + seeds):
+            chosen = [*faults, *healthy] if every else _drawn(faults, healthy, random, turn)
             for kind in chosen:
                 world = first_seed + number % WORLDS
                 orders.append(Order(kind, family, world, first_seed + SEED_STEP * number))
@@ -73,16 +73,13 @@ def plan(families: Sequence[str], first_seed: int, seeds: int, *, every: bool) -
 
 
 def _drawn(
-    faults: Sequence[Kind], healthy: Sequence[Kind], random: np.random.Generator, round_: int
+    faults: Sequence[Kind], healthy: Sequence[Kind], random: np.random.Generator, turn: int
 ) -> list[Kind]:
-    """One variant of each fault, another one each round, and a share of healthy runs."""
+    """One variant of each fault, another one each turn, and a share of healthy runs."""
     variants: dict[str, list[Kind]] = {}
     for kind in faults:
         variants.setdefault(kind.fault, []).append(kind)
-    one = [
-        kinds[(round_ + int(random.integers(len(kinds)))) % len(kinds)]
-        for kinds in variants.values()
-    ]
+    one = [kinds[turn % len(kinds)] for kinds in variants.values()]
     count = min(len(healthy), round(len(one) * HEALTHY_SHARE / (1 - HEALTHY_SHARE)))
     return [*one, *(healthy[index] for index in random.permutation(len(healthy))[:count])]
 

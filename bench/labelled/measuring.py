@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -102,7 +101,7 @@ def _of_weight(weight: nn.Parameter, before: Tensor) -> list[float | None]:
     grad = weight.grad
     if grad is None:
         return [None] * (len(WEIGHT_STATISTICS) - 2) + ends
-    deviation, mean = torch.std_mean(grad)
+    deviation, mean = torch.std_mean(grad, correction=0)
     low, high = torch.aminmax(grad)
     numbers = torch.stack([grad.norm(), mean, deviation, low, high]).tolist()
     bad = int((~torch.isfinite(grad)).sum())
@@ -115,7 +114,7 @@ def _of_activation(kind: str, output: Tensor | None) -> list[float | None]:
         return [None] * len(ACT_STATISTICS)
     axis = 1 if output.ndim == 4 else output.ndim - 1
     others = [each for each in range(output.ndim) if each != axis]
-    deviation, mean = torch.std_mean(output)
+    deviation, mean = torch.std_mean(output, correction=0)
     saturated = dead = torch.zeros(())
     if kind == "tanh":
         saturated = (output.abs() > 1 - SATURATED_WITHIN).float().mean()

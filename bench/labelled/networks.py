@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import torch
+from bench.labelled.recipe import Recipe
 from torch import Tensor, nn
 from torch.nn import functional
-
-from bench.labelled.recipe import Recipe
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -182,11 +181,6 @@ def _behind(recipe: Recipe, features: int) -> Iterator[nn.Module]:
     for _ in range(recipe.sigmoid_layers):
         yield nn.Linear(features, features)
         yield nn.Sigmoid()
-    if recipe.bottleneck:
-        yield nn.Linear(features, recipe.bottleneck)
-        yield nn.Tanh()
-        yield nn.Linear(recipe.bottleneck, features)
-        yield nn.ReLU()
 
 
 def _before_activations(network: nn.Module) -> Iterator[nn.Linear | nn.Conv2d]:

@@ -40,8 +40,6 @@ class Recipe:
     """What all initial weights are multiplied by."""
     sigmoid_layers: int = 0
     """Sigmoid layers put between the body and the head."""
-    bottleneck: int = 0
-    """Units that everything has to pass through before the head; 0: no bottleneck."""
     dead_share: float = 0.0
     """Share of the units before each activation whose bias is far below zero."""
     branch: str = ""

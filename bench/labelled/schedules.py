@@ -8,7 +8,7 @@ from collections.abc import Callable
 from bench.labelled.recipe import Recipe
 
 SCHEDULES: dict[str, Callable[[float], float]] = {
-    "const": lambda done: 1.0,
+    "const": lambda _: 1.0,
     "warmup_cosine": lambda done: min((done + 0.002) / 0.1, 1.0) * (0.02 + 0.98 * _cosine(done)),
     "warmup_linear": lambda done: min((done + 0.002) / 0.06, 1.0) * (1.0 - done),
     "step_decay": lambda done: 0.1 ** ((done >= 0.5) + (done >= 0.75)),
@@ -27,7 +27,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     """The learning rate of a step, with what a planted event does to it."""
     rate = recipe.learning_rate * SCHEDULES[recipe.schedule](step / recipe.steps)
     if recipe.event == "lr_ramp":
-        return rate * recipe.event_factor ** (step / recipe.steps)
+        return float(rate * recipe.event_factor ** (step / recipe.steps))
     if recipe.event == "lr_factor" and step >= recipe.onset:
         over = recipe.event_steps and step >= recipe.onset + recipe.event_steps
         return rate if over else rate * recipe.event_factor

@@ -1,4 +1,4 @@
-"""Text to learn: words of made-up letters, in sentences of a small grammar, about several topics."""
+"""Text to learn: made-up words, in sentences of a small grammar, about several topics."""
 
 from __future__ import annotations
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from bench.labelled import machine
 from bench.labelled.data import Data, Split, epoch_order, make_data
 from bench.labelled.families import make_network
@@ -19,6 +17,7 @@ from bench.labelled.measuring import LayerMeter, flat
 from bench.labelled.networks import plant
 from bench.labelled.recipe import Recipe
 from bench.labelled.schedules import learning_rate
+from torch import Tensor
 
 FIRST_SCALE = 65536.0
 MOMENTUM = 0.9
@@ -202,7 +201,7 @@ class Training:
                 yield split.inputs[chosen], split.targets[chosen]
 
     def _spoiled(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """A batch of which some samples are corrupt: inputs too large or senseless, wrong labels."""
+        """A batch of which some samples are corrupt: senseless inputs, wrong labels."""
         bad = max(1, round(self.recipe.bad_share * len(inputs)))
         inputs, targets = inputs.clone(), targets.clone()
         scale = self.recipe.bad_scale

@@ -3,12 +3,17 @@
 Reading and judging are apart: a long history is shown as soon as it is read, and judged behind
 that. Training, evaluation, layers and events lie in different files, so they are merged by step
 before a detector sees them.
+
+A run that is written while it is read may come out of order: an evaluation reaches its file after
+later training records were judged. That is judged when it comes, and noted (`in_order`), so that
+the last word on the run can be the one that its whole files give.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from heapq import heappop, heappush
 from typing import TypeVar
 
 import numpy as np
@@ -31,9 +36,11 @@ EVAL_ROLES = frozenset({"loss/val", "accuracy/val", "balanced_accuracy", "majori
 _RANK = re.compile(r"rank(\d+)/train")
 
 # What happened at a step is fed before the step's record, what was measured of it after that.
-_EVENT, _TRUNK, _LAYERS, _OTHER_TABLE = range(4)
+_EVENT, _TRAIN, _LAYERS, _EVAL = range(4)
 
 Feed = Callable[[], Sequence[Finding]]
+Place = tuple[float, int]
+"""Where a record comes: its step, and which of the above it is."""
 T = TypeVar("T", Event, LayerStats)
 
 
@@ -66,9 +73,17 @@ class Judge:
         self._catalogue = catalogue
         self._engine = Engine(info, thresholds)
         self._until = np.inf if until is None else float(until)
+        self.in_order = True
+        """Whether all was fed as it would be from the whole files."""
+        self._reached: Place = (-np.inf, _EVENT)
+        """The place of the last record that was fed."""
+        self._understood: dict[str, object] = {}
+        """What series stand for which roles, which may change with those that come later."""
         self._fed: dict[str, int] = {}
         self._layers_fed = 0
-        self._events_fed = 0
+        self._events_seen = 0
+        self._events: list[tuple[float, int, Event]] = []
+        """A heap of events that wait: those of a file need not be in the order of their steps."""
         self._rewinds_fed = 0
         self._resumes: list[float] = []
         """Steps at which the run was resumed, not fed yet."""
@@ -119,7 +134,10 @@ class Judge:
                 last = min(first + BURST, end)
                 if last < end:
                     horizon = float(trunk.step[last - 1])
+                    # Records of one step stay together, wherever a burst is cut.
+                    last = int(np.searchsorted(trunk.step[:end], horizon, side="right"))
             others = sorted(self._others(trunk, horizon), key=lambda other: other[:2])
+            self._keep_place(trunk, first, last, others)
             for feed in self._merged(trunk, first, last, others):
                 for finding in feed:
                     news[finding.key] = finding
@@ -128,6 +146,18 @@ class Judge:
                 self._sizes = sizes
             if records <= 0 or horizon == np.inf:
                 return list(news.values())
+
+    def _keep_place(
+        self, trunk: Table | None, first: int, last: int, others: list[tuple[float, int, Feed]]
+    ) -> None:
+        """Note how far the steps have come, and whether what is fed now should have come before."""
+        places = [others[0][:2], others[-1][:2]] if others else []
+        if trunk is not None and last > first:
+            kind = self._kind(trunk)
+            places += [(float(trunk.step[row]), kind) for row in (first, last - 1)]
+        if places:
+            self.in_order = self.in_order and min(places) >= self._reached
+            self._reached = max(self._reached, *places)
 
     def _retarget(self) -> list[Finding]:
         """Tell the engine what kind of training it is, once there are more series to tell by."""
@@ -139,6 +169,13 @@ class Judge:
         names = [name for table in tables for name in table.series]
         events = {event.event for event in self._run.events[:FIRST_EVENTS]}
         told, self._told = self._told, with_profile(self._info, self._profile, names, events)
+        before, self._understood = self._understood, {"run.json": self._told}
+        for ref in self._catalogue.refs(self._run):
+            if ref.role is not None:
+                self._understood[ref.role] = ref.table, ref.name
+        if any(self._fed.values()):
+            same = all(self._understood[each] == meant for each, meant in before.items())
+            self.in_order = self.in_order and same
         return [] if self._told == told else self._engine.retarget(self._told)
 
     def _sizes_now(self) -> list[object]:
@@ -159,9 +196,10 @@ class Judge:
         others.reverse()
         if trunk is not None and last > first:
             ranks = self._ranks()
+            kind = self._kind(trunk)
             several = bool(ranks) and 0 not in ranks
             for row, evaluation in self._rows(trunk, first, last):
-                while others and others[-1][:2] < (row.step, _TRUNK):
+                while others and others[-1][:2] < (row.step, kind):
                     said.append(others.pop()[2]())
                 if row.values and (found := self._engine.feed_train(row)):
                     said.append(found)
@@ -186,7 +224,14 @@ class Judge:
         return {int(match[1]): table for match, table in found if match is not None}
 
     def _trunk(self) -> Table | None:
-        return max(self._tables(), key=len, default=None)
+        """Return the table that the others are merged with: that of the training loss, if any."""
+        loss = self._catalogue.by_role(self._run, "loss/train")
+        longest = max(self._tables(), key=len, default=None)
+        return longest if loss is None else self._run.tables.get(loss.table, longest)
+
+    def _kind(self, table: Table) -> int:
+        roles = self._catalogue.roles_of(self._run, table.name).values()
+        return _EVAL if roles and EVAL_ROLES.issuperset(roles) else _TRAIN
 
     def _end(self, table: Table) -> int:
         if self._until == np.inf:
@@ -200,6 +245,8 @@ class Judge:
         """
         run, trunk = self._run, self._trunk()
         for rewind in run.rewinds[self._rewinds_fed :]:
+            # Steps that were judged are forgotten, and others stand in their place.
+            self.in_order = self.in_order and rewind.step > self._reached[0]
             if rewind.late:
                 continue
             if rewind.stream == "layers" and run.layers is not None:
@@ -226,21 +273,21 @@ class Judge:
                 continue
             first = self._fed.get(table.name, 0)
             last = int(np.searchsorted(table.step, horizon, side="right"))
+            kind = self._kind(table)
             for row, evaluation in self._rows(table, first, last):
-                others.append((row.step, _OTHER_TABLE, _feed_both(engine, row, evaluation)))
+                others.append((row.step, kind, _feed_both(engine, row, evaluation)))
             self._fed[table.name] = max(first, last)
         for step in [step for step in self._resumes if step <= horizon]:
             self._resumes.remove(step)
             resumed = Event(event="resume", step=int(step))
             others.append((step, _EVENT, _feed_one(engine.feed_event, resumed)))
-        events = self._run.events
-        while self._events_fed < len(events):
-            event = events[self._events_fed]
+        for at, event in enumerate(self._run.events[self._events_seen :], self._events_seen):
             step = float(event.step) if event.step is not None else -np.inf
-            if step > horizon:
-                break
+            heappush(self._events, (step, at, event))
+            self._events_seen += 1
+        while self._events and self._events[0][0] <= horizon:
+            step, _, event = heappop(self._events)
             others.append((step, _EVENT, _feed_one(engine.feed_event, event)))
-            self._events_fed += 1
         return others + self._rank_records(horizon) + self._layer_records(horizon)
 
     def _rank_records(self, horizon: float) -> list[tuple[float, int, Feed]]:
@@ -252,7 +299,7 @@ class Judge:
             chosen = choose(("train", name) for name in table.series)
             roles = {name: role for role, (_, name) in chosen.items()}
             for row, _ in self._rows(table, first, last, roles):
-                others.append((row.step, _OTHER_TABLE, _feed_rank(self._engine, rank, row)))
+                others.append((row.step, _TRAIN, _feed_rank(self._engine, rank, row)))
             self._fed[table.name] = max(first, last)
         return others
 

@@ -188,8 +188,15 @@ class Session:
         """Take what is held back for want of a line's end: nothing more is to come."""
         for source in self._sources:
             self._take(source.finish())
-        if self._judging:
-            self._judge(JUDGED_RECORDS)
+        if not self._judging:
+            return
+        self._judge_rest()
+        # The last word is the one that the files give, whenever each of their lines came.
+        self._judges = {run: judge for run, judge in self._judges.items() if judge.in_order}
+        self._judge_rest()
+
+    def _judge_rest(self) -> None:
+        self._judge(JUDGED_RECORDS)
         while self._backlog():
             self._judge(JUDGED_RECORDS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 
@@ -252,6 +253,19 @@ async def test_f_and_another_run_go_back_to_the_present(opened, folder, tmp_path
             await pilot.press(key)
             assert app.model.replay is None
             assert app.replaying is None
+
+
+async def test_a_picture_that_is_due_while_a_screen_is_made_is_left_to_that_screen(opened, folder):
+    async with opened(folder) as pilot:
+        app = pilot.app
+        await pilot.press("T")
+        for mode in ("layers", "findings", "log", "analyses"):
+            app.switch_mode(mode)
+            for _ in range(30):
+                app.redraw()
+                await asyncio.sleep(0)
+            await pilot.pause()
+            assert bar(app).startswith(" REPLAY ")
 
 
 async def test_without_a_record_there_is_nothing_to_replay(opened, tmp_path):

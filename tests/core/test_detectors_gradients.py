@@ -263,7 +263,7 @@ def test_without_cosines_a_linear_growth_is_one() -> None:
     columns = harmed(piled())
     del columns["grad_cos"]
     assert len(of(watch(columns, CLASSES), "zero_grad_missing")) == 1
-    columns["grad_norm"] = 1.5 ** np.arange(60)
+    columns["grad_norm"] = np.asarray(1.5 ** np.arange(60), np.float64)
     assert of(watch(columns, CLASSES), "zero_grad_missing") == []
 
 

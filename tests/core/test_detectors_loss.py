@@ -123,7 +123,9 @@ def test_layers_with_non_finite_gradients_are_named() -> None:
 
 
 def test_a_validation_loss_that_is_not_finite_and_recovers() -> None:
-    evals = {20: {"loss/val": 1.0}, 40: {"loss/val": math.nan}, 60: {"loss/val": 0.9}}
+    evals = {
+        step: {"loss/val": loss} for step, loss in ((20, 1.0), (40, math.nan), (60, 0.9), (80, 0.8))
+    }
     (finding,) = of(watch({"loss/train": learning(100)}, evals=evals), "nan_inf")
     assert (finding.onset_step, finding.resolved_step, finding.series) == (40, 60, ("loss/val",))
 

@@ -120,7 +120,12 @@ def test_weights_in_bfloat16_are_a_cause_where_the_update_would_round_to_nothing
     ("layers", "off", "info", "why"),
     [
         (NAMES, ("emb", "body", "branch"), INFO, "all but the head"),
-        (NAMES, ("emb",), INFO, "embeddings"),
+        (
+            msgspec.structs.replace(NAMES, names=("pos_emb.weight", *LAYERS[1:])),
+            ("pos_emb",),
+            INFO,
+            "positions",
+        ),
         (NAMES, ("body",), msgspec.structs.replace(INFO, pretrained="vit_b"), "pretrained"),
         (
             msgspec.structs.replace(NAMES, names=(*LAYERS[:3], "branch.lora_A", "branch.lora_B")),
@@ -159,6 +164,14 @@ def test_a_choice_that_does_not_learn_is_a_fault_dated_when_that_was_known() -> 
     engine = train(stats, layers=names("emb", "body", "branch"), learns=False)
     (finding,) = of(engine, "frozen_params")
     assert 0.12 * COUNT <= finding.detected_step <= 60
+
+
+def test_beside_a_choice_a_layer_that_no_optimizer_has_is_still_found() -> None:
+    info = msgspec.structs.replace(INFO, pretrained=True)
+    stats = moving(update_ratio=without(UPDATES, "body.0", "branch"))
+    (finding,) = of(train(stats, layers=names("body.0"), info=info), "frozen_params")
+    assert finding.detected_step == 20
+    assert finding.title == "2 of 5 layers are never updated, though with a gradient"
 
 
 def test_steps_in_which_nothing_moved_blame_nobody() -> None:
@@ -445,6 +458,17 @@ def test_an_extreme_profile_needs_half_the_wait() -> None:
 def test_a_profile_is_judged_without_metadata_and_by_other_findings_too() -> None:
     assert len(deep(0.05, info=None)) == 1
     assert deep(0.05, learns=True) == []
+
+
+def test_a_regression_that_learns_the_mean_and_then_stands_still() -> None:
+    loss = np.where(np.arange(COUNT) < 30, 4.0 - 0.1 * np.arange(COUNT), 1.0) * noise(COUNT, 0.03)
+    stats = {"grad_norm": (0.05 ** np.arange(7, -1, -1)).tolist()}
+    records = dict.fromkeys(range(0, COUNT, 10), stats)
+    info = RunInfo(task="regression", planned_steps=COUNT)
+    (finding,) = of(run({"loss/train": loss}, records, DEEP, info), "vanishing_gradients")
+    assert 30 < finding.detected_step <= 90
+    falling = loss * np.exp(-np.arange(COUNT) / 50)
+    assert of(run({"loss/train": falling}, records, DEEP, info), "vanishing_gradients") == []
 
 
 def test_dead_from_the_first_record_is_the_initialisation() -> None:

@@ -19,6 +19,9 @@ from traintop.records import Cause, Evidence, Floats, LayerNames, LayerStats, No
 
 SMOOTH = ("gelu", "silu")
 
+POSITIONS = 16
+"""Positions that a sequence has at least: a unit of a language model sees each of them."""
+
 
 class DeadUnitsThresholds(Thresholds, frozen=True):
     """Thresholds of `dead_units`."""
@@ -115,9 +118,12 @@ class DeadUnits(Detector[DeadUnitsThresholds]):
         return None if self._judged or self._has_none else self.missing()
 
     def _needed(self, records: float, samples: float) -> float:
-        batch = self.context.info.batch_size
+        info = self.context.info
+        batch = info.batch_size
         if not batch:
             return records
+        if "language" in (info.task or "").lower():
+            batch *= POSITIONS
         return min(max(records, math.ceil(samples / batch)), self.thresholds.most_records)
 
     def _dead(self, step: int, shares: Floats, sure: Mask) -> Findings:

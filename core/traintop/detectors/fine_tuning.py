@@ -10,9 +10,11 @@ from traintop.detectors.layers import Mask
 ADAPTERS = ("lora", "adapter", "ia3", "prefix_enc", "prompt")
 """Parts of names that parameter-efficient fine-tuning (PEFT and its like) gives what it trains."""
 
-EMBEDDINGS = ("emb", "wte", "wpe", "pos_enc")
+POSITIONS = ("wpe", "position", "pos_emb", "pos_enc")
 NORMS = ("norm", "bn", "ln_")
-"""Parts of names of what is often frozen on purpose: tables of positions or words, norm layers."""
+"""Parts of names of what is often fixed on purpose: tables of sines for positions, norm layers.
+Word embeddings are not among them: fixed at random values they cost much, and where they came
+trained the run can say so (`pretrained`)."""
 
 
 def is_named(names: tuple[str, ...], parts: tuple[str, ...]) -> Mask:
@@ -37,9 +39,9 @@ def why_chosen(
         return "the model is pretrained"
     if is_named(names, ADAPTERS)[~frozen].any():
         return "adapters are trained"
-    embeddings, norms = is_named(names, EMBEDDINGS), is_named(names, NORMS)
-    if bool((embeddings | norms)[frozen].all()):
-        return "only embeddings or norm layers are"
+    fixed = is_named(names, POSITIONS) | is_named(names, NORMS)
+    if bool(fixed[frozen].all()):
+        return "only positions or norm layers are"
     loss = context.loss
     if loss.first < start * loss.chance:
         return f"the loss began at {loss.first:.3g}, as that of a trained model"

@@ -10,7 +10,7 @@ from traintop.detectors.guessing import guessing_loss
 from traintop.detectors.loss_level import ABSURD
 from traintop.records import Row
 
-LOSSES = 16
+LOSSES = 24
 """First losses that are looked at one by one."""
 
 LEVEL_AFTER = 24
@@ -18,6 +18,21 @@ LEVEL_AFTER = 24
 
 LAST = 40
 """... and after which it is no longer asked."""
+
+HALF = 0.5
+"""An update, where a record is a mean over many steps, that destroys whatever there was."""
+
+BLOWN, BLOWN_LOSSES, BLOWN_MOST, BLOWN_LEVEL = 1.75, 4, 4.0, 0.8
+"""Without updates: four of the first losses are above the lower multiple of the very first, one of
+them above the higher one, and the level has not fallen below that share of it. The noise of batches
+does not do that to a loss."""
+
+SHRUNK = 8.0
+"""Factor by which the update over the weights falls from the first mean to the second at the same
+learning rate: the weights have grown by it."""
+
+GROWN_UPDATE, STANDS = 0.02, 0.97
+"""With a first update of at least so much, and a loss that stands from its second mean on."""
 
 
 class FirstSteps:
@@ -57,13 +72,19 @@ class FirstSteps:
             value = row.values.get("loss/train")
             if len(self._losses) < LOSSES and value is not None and value - value == 0.0:
                 self._losses.append(value)
-        if not self._losses or not self._are_large(context):
+        if not self._losses or context.is_open("nan_inf"):
             return False
+        if not self._are_large(context):
+            return self._blew_up(context)
         guessing = guessing_loss(context.info)
         first = self._losses[0]
         if context.averaged:
             # The first mean is over many steps, in which a run that is fine has learnt something.
-            return first >= self._no_better * guessing
+            return (
+                first >= self._no_better * guessing
+                or context.updates.first[0] > HALF
+                or self._weights_grew(context)
+            )
         start = max(first, guessing)
         thrown = sum(self._above * start < each < ABSURD for each in self._losses)
         if thrown >= 2 and loss.count >= 8:
@@ -72,10 +93,39 @@ class FirstSteps:
         least = min(least, guessing)
         return loss.count >= LEVEL_AFTER and loss.level >= self._no_better * least
 
+    def _weights_grew(self, context: Context) -> bool:
+        """The same in means, by what the first of them left behind."""
+        first = context.updates.first
+        losses = self._losses
+        return (
+            len(first) >= 3
+            and len(losses) >= 3
+            and first[0] > max(GROWN_UPDATE, SHRUNK * first[1])
+            and not context.lr_jumps
+            and losses[-1] >= STANDS * losses[1]
+        )
+
+    def _blew_up(self, context: Context) -> bool:
+        """The same by the losses alone, where no updates are recorded and guessing is not known.
+
+        `divergence` asks for more there, since it cannot wait for what the noise turns out to be.
+        """
+        loss = context.loss
+        if context.averaged or context.updates.count or not LEVEL_AFTER <= loss.count:
+            return False
+        start = self._losses[0]
+        high = sum(each > BLOWN * start for each in self._losses)
+        return (
+            high >= BLOWN_LOSSES
+            and max(self._losses) > BLOWN_MOST * start > 0.0
+            and loss.level >= BLOWN_LEVEL * start
+        )
+
     def _are_large(self, context: Context) -> bool:
         first = context.updates.first
         if context.averaged:
-            return bool(first) and first[0] > self._update_averaged
+            large = bool(first) and first[0] > self._update_averaged
+            return large or self._weights_grew(context)
         if first:
             return math.fsum(first) > self._updates
         optimizer = (context.info.optimizer or "").lower()

@@ -9,11 +9,13 @@ import numpy as np
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
-from traintop.detectors.fine_tuning import EMBEDDINGS, is_named, why_chosen
+from traintop.detectors.fine_tuning import is_named, why_chosen
 from traintop.detectors.idle_optimizer import idle_evidence, idle_records
 from traintop.detectors.layers import Mask, named
 from traintop.detectors.standstill import standstill
 from traintop.records import Cause, Evidence, Floats, LayerNames, LayerStats, NotJudged, Row
+
+EMBEDDINGS = ("emb", "wte", "wpe")
 
 BFLOAT16_ROUNDING = 2.0**-9
 """An update below this share of a weight is lost in bfloat16, which keeps 8 bits of it."""
@@ -30,7 +32,8 @@ class FrozenParamsThresholds(Thresholds, frozen=True):
     apart: float = 20
     """Steps between two layer records."""
     records_embedding: float = 10
-    """The same of embeddings: a recorder that samples may miss the rows that a batch updates."""
+    """The same of embeddings whose weight norm is not recorded: a recorder that samples may miss
+    the rows that a batch updates."""
     body: float = 0.9
     """Share of the weights that may be frozen on purpose if only what follows them trains."""
     trained_start: float = 0.7
@@ -107,24 +110,26 @@ class FrozenParams(Detector[FrozenParamsThresholds]):
         if not moving or not trains.any():
             return ()
         declared = ~trains & ~(updates > 0)
-        stuck = trains & (state.still >= self._needed(gap)) & self._stands(stats)
+        needed = self._needed(stats, gap)
+        stuck = trains & (state.still >= needed) & self._stands(stats)
         frozen = declared | stuck
         if not frozen.any():
             self._onset = -1
             return self.resolve(stats.step) if self.current is not None else ()
         if self._onset < 0:
             self._onset = stats.step if declared.any() else self._since(stats.step, gap, stuck)
-        return self._frozen(stats, frozen, stuck)
+        return self._frozen(stats, frozen, stuck, needed)
 
     def not_judged(self) -> NotJudged | None:
         """A run without per-layer updates; of an idle optimizer the update of all is enough."""
         return None if self._judged else self.missing()
 
-    def _needed(self, gap: int) -> Floats:
+    def _needed(self, stats: LayerStats, gap: int) -> Floats:
         thresholds = self.thresholds
         far = gap >= thresholds.apart or self.context.averaged
         usual = thresholds.records_apart if far else thresholds.records
-        return np.where(self._embeddings, thresholds.records_embedding, usual)
+        sampled = "weight_norm" not in stats.stats
+        return np.where(self._embeddings & sampled, thresholds.records_embedding, usual)
 
     def _stands(self, stats: LayerStats) -> Mask:
         """Which layers have a gradient, and the weight norm of the record before."""
@@ -143,20 +148,13 @@ class FrozenParams(Detector[FrozenParamsThresholds]):
         records = int(self.context.layers.still[stuck].max()) - 1
         return max(0, step - records * max(gap, 0))
 
-    def _frozen(self, stats: LayerStats, frozen: Mask, stuck: Mask) -> Findings:
+    def _frozen(self, stats: LayerStats, frozen: Mask, stuck: Mask, needed: Floats) -> Findings:
         context = self.context
         thresholds = self.thresholds
         names = context.layers.names
         layers = named(names.names, frozen)
         if self.current is not None:
-            if self.current.severity == "info" and context.explanation(self.id) is None:
-                found = standstill(
-                    context, thresholds.not_learning, thresholds.after, thresholds.after_records
-                )
-                if found:
-                    evidence = (*self.current.evidence, *found)
-                    return self.update(severity="warning", evidence=evidence)
-            return () if layers == self.current.layers else self.update(layers=layers)
+            return self._frozen_still(stats, frozen, stuck, needed, layers)
         chosen = None
         if not stuck.any():
             chosen = why_chosen(
@@ -171,7 +169,7 @@ class FrozenParams(Detector[FrozenParamsThresholds]):
         return self.open(
             "info" if chosen is not None else "warning",
             self._onset,
-            self._evidence(stats, frozen, stuck),
+            self._evidence(stats, frozen, stuck, needed),
             title=_title(layers, frozen, chosen, stuck=bool(stuck.any())),
             series=("update_ratio",),
             layers=layers,
@@ -180,14 +178,39 @@ class FrozenParams(Detector[FrozenParamsThresholds]):
             fixes=_fixes(layers, declared=not stuck.any()),
         )
 
-    def _evidence(self, stats: LayerStats, frozen: Mask, stuck: Mask) -> tuple[Evidence, ...]:
+    def _frozen_still(
+        self, stats: LayerStats, frozen: Mask, stuck: Mask, needed: Floats, layers: tuple[str, ...]
+    ) -> Findings:
+        """Turn advice into a warning once it does harm, or is more than a choice."""
+        context = self.context
+        thresholds = self.thresholds
+        if self.current is None or context.info.task == "gan":
+            return ()
+        if self.current.severity == "info" and context.explanation(self.id) is None:
+            stands = standstill(
+                context, thresholds.not_learning, thresholds.after, thresholds.after_records
+            )
+            if stuck.any() or stands:
+                return self.update(
+                    severity="warning",
+                    title=_title(layers, frozen, None, stuck=bool(stuck.any())),
+                    layers=layers,
+                    evidence=(*self._evidence(stats, frozen, stuck, needed), *stands),
+                    causes=self._causes(stats, stuck),
+                    fixes=_fixes(layers, declared=not stuck.any()),
+                )
+        return () if layers == self.current.layers else self.update(layers=layers)
+
+    def _evidence(
+        self, stats: LayerStats, frozen: Mask, stuck: Mask, needed: Floats
+    ) -> tuple[Evidence, ...]:
         numel = self.context.layers.names.numel
         weights = np.array(numel if len(numel) == len(frozen) else [1] * len(frozen), float)
         share = float(weights[frozen].sum() / max(1.0, weights.sum()))
         found = [Evidence(what="share of the weights that is frozen", value=share, step=stats.step)]
         if stuck.any():
             records = float(self.context.layers.still[stuck].max())
-            limit = self.thresholds.records
+            limit = float(needed[stuck].min())
             what = "layer records in a row with updates of exactly 0 while other layers moved"
             found.insert(0, Evidence(what=what, value=records, threshold=limit, step=stats.step))
             gradients = stats.stats.get("grad_norm")
@@ -198,7 +221,7 @@ class FrozenParams(Detector[FrozenParamsThresholds]):
 
     def _causes(self, stats: LayerStats, stuck: Mask) -> tuple[Cause, ...]:
         if not stuck.any():
-            because = "run recorded requires_grad = false for them, and updates of 0"
+            because = "the run recorded requires_grad = false for them, and updates of 0"
             return (Cause(cause="requires_grad is off", because=because, basis="measured"),)
         because = "they get a gradient, and their update is exactly 0"
         causes = [Cause(cause="not among the parameters of the optimizer", because=because)]
@@ -264,7 +287,10 @@ def _title(layers: tuple[str, ...], frozen: Mask, chosen: str | None, *, stuck: 
 def _fixes(layers: tuple[str, ...], *, declared: bool) -> tuple[str, ...]:
     which = ", ".join(layers)
     if declared:
-        return (f"set requires_grad_(True) on {which} before the optimizer is built",)
+        return (
+            f"set requires_grad_(True) on {which} before the optimizer is built",
+            "if it is meant so, record it: Recorder(model, optimizer, pretrained=True)",
+        )
     return (
         f"build the optimizer on model.parameters(), or give it {which} with add_param_group",
         f"if they are meant to stay as they are, set requires_grad_(False) on {which}",

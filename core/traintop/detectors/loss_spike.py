@@ -18,6 +18,9 @@ from traintop.detectors.windows import (
 )
 from traintop.records import Cause, Evidence, NotJudged, Row
 
+LEAST_LOG_SPREAD = 1e-3
+"""The least spread of a log-loss that is believed: a thousandth of the loss, as in `noise_floor`."""
+
 
 class LossSpikeThresholds(Thresholds, frozen=True):
     """Thresholds of `loss_spike`. All must be passed at once.
@@ -261,12 +264,15 @@ def without_fall(values: list[float]) -> list[float]:
 
 def log_z(value: float, past: list[float]) -> float:
     """Robust z-score of the log-loss; of the loss itself where it is not positive."""
+    least = 0.0
     if min(past) > 0.0:
         value = math.log(value)
         past = [math.log(each) for each in past]
+        least = LEAST_LOG_SPREAD
     window = RunningMedian(len(past))
     for each in past:
         window.add(each)
     # The MAD of 50 values errs by 15 %; the larger of two estimates errs downwards less often.
     differences = [abs(after - before) for before, after in pairwise(past)]
-    return (value - window.median) / max(window.spread(), median(differences) / DIFFERENCE_MEDIAN)
+    spread = max(least, window.spread(), median(differences) / DIFFERENCE_MEDIAN)
+    return (value - window.median) / spread if spread else math.inf

@@ -122,9 +122,9 @@ class LossTrend:
     """
 
     def __init__(self) -> None:
-        self.restart()
         self.lr_since = 0
-        self._lr = math.nan
+        self._lr: float = math.nan
+        self.restart()
 
     def restart(self) -> None:
         """Forget the past: what comes next has another scale."""

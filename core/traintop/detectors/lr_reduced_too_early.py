@@ -18,6 +18,9 @@ BEFORE = 40
 LEAST = 6
 """Losses that a slope needs."""
 
+MEANS = 4
+"""Means over many steps after a drop, among which two that stand are looked for."""
+
 
 class LrReducedTooEarlyThresholds(Thresholds, frozen=True):
     """Thresholds of `lr_reduced_too_early`.
@@ -127,9 +130,7 @@ class LrReducedTooEarly(Detector[LrReducedTooEarlyThresholds]):
         self._slope = slope
         self._before = level
         self._noise = loss.noise
-        # In a mean over many steps, the one with the drop is half and half.
-        since = jump.step + (1 if self.context.averaged else 0)
-        self._after = losses_of(past, since, math.inf)
+        self._after = losses_of(past, jump.step, math.inf)
         return ()
 
     def _is_early(self, jump: LrChange) -> bool:
@@ -158,12 +159,14 @@ class LrReducedTooEarly(Detector[LrReducedTooEarlyThresholds]):
             thresholds.records_averaged if averaged else thresholds.records
         ):
             return ()
-        values = [value for _, value in self._after]
+        # Of means over many steps the last two: that with the drop in it may be half and half.
+        after = self._after[-2:] if averaged else self._after
+        values = [value for _, value in after]
         count = len(values)
         half = count // 2 or 1
         early = sum(values[:half]) / half
         late = sum(values[-half:]) / half
-        length = self._after[-1][0] - self._after[0][0]
+        length = after[-1][0] - after[0][0]
         # From the middle of one half to the middle of the other.
         distance = length * (count - half) / max(1, count - 1)
         expected = -self._slope * distance
@@ -172,9 +175,11 @@ class LrReducedTooEarly(Detector[LrReducedTooEarlyThresholds]):
         # How much the loss would have fallen must be visible in the noise; else wait for more.
         if not averaged and expected < 3.0 * error and count < 2 * BEFORE:
             return ()
-        self._drop = None
         # What the drop itself brought is the cooling down that it is there for.
         stands = fall < thresholds.achieved * expected + (0.0 if averaged else error)
+        if averaged and not stands and len(self._after) < MEANS:
+            return ()
+        self._drop = None
         if not (expected > 0.0 and stands and late > thresholds.level * context.loss.start):
             return ()
         self._bar = thresholds.falls_again * late

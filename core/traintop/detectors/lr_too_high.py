@@ -328,6 +328,9 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
     def _before_nan(self) -> _Case | None:
         context = self.context
         found = context.raised["nan_inf"]
+        jump = self._jump()
+        if jump is not None and jump.step <= found.onset_step:
+            return self._jumped(jump)
         updates = [row.values.get("update_ratio", math.nan) for row in self._rows]
         finite = [each for each in (*updates, *context.updates.first) if each < math.inf]
         largest = max(finite, default=0.0)

@@ -28,7 +28,7 @@ class LrTooLowThresholds(Thresholds, frozen=True):
     """Sum of the updates over the weights in all planned steps, in norms of the weights, up to
     which a run from scratch is suspected: an upper bound, as if all steps went the same way."""
     travel_soon: float = 0.05
-    """The same for saying it as soon as there is a trend."""
+    """The same for saying it at once: weights that move by a twentieth stay what they are."""
     share: float = 0.12
     """Share of the planned steps that must be done where the travel is not that small."""
     end: float = 0.5
@@ -44,9 +44,15 @@ class LrTooLowThresholds(Thresholds, frozen=True):
     """Mean cosine of successive gradients, less 2 standard errors: batch after batch they point
     the same way, so that it is the step that is too short. Where there is no gradient to speak of
     (dead units), or only noise, it is about 0."""
-    cosine_unknown: float = 0.35
-    """The same where guessing is not known, so that fine-tuning, whose gradients are mostly noise
-    after its first steps, is not told from training from scratch otherwise."""
+    cosine_sure: float = 0.35
+    """The same that leaves no doubt. Where guessing is not known it takes this much: the gradients
+    of fine-tuning are mostly noise after its first steps. With it a travel of `travel_soon` needs
+    no trend of the loss, ..."""
+    travel_crawling: float = 0.15
+    """... nor does this travel after `share_crawling` of the planned steps: the gradients of a
+    quarter of the run have all asked for more."""
+    share_crawling: float = 0.25
+    """See `travel_crawling`."""
     trend_z: float = -3.0
     """Where no cosine is known: Mann-Kendall z-score of a loss that falls for sure."""
     records: float = 31
@@ -139,7 +145,7 @@ class LrTooLow(Detector[LrTooLowThresholds]):
             return ()
         fall = (2.0 * error - slope) * remaining
         end = (loss.level - fall) / start
-        if not end > thresholds.end:
+        if not (end > thresholds.end or self._crawls(way, cosine)):
             return ()
         median = context.updates.median
         step = context.last_step
@@ -168,7 +174,7 @@ class LrTooLow(Detector[LrTooLowThresholds]):
                 )
             )
         # Where guessing is not known, fine-tuning that goes well looks the same.
-        is_known = guessing_loss(context.info) > 0 or cosine > thresholds.cosine_unknown
+        is_known = guessing_loss(context.info) > 0 or cosine > thresholds.cosine_sure
         fix = usual_lr(context, median)
         return self.open(
             "warning" if is_known else "info",
@@ -178,6 +184,18 @@ class LrTooLow(Detector[LrTooLowThresholds]):
             causes=(self._cause(median),),
             next=(self.next_test("LR range test", "lr_find", step),),
             fixes=() if fix is None else (fix,),
+        )
+
+    def _crawls(self, way: float, cosine: float) -> bool:
+        """Whether the steps are too short whatever the loss does, which noise may hide for long."""
+        context = self.context
+        thresholds = self.thresholds
+        if not cosine > thresholds.cosine_sure or not (
+            guessing_loss(context.info) > 0 or context.info.task == "regression"
+        ):
+            return False
+        return way < thresholds.travel_soon or (
+            way < thresholds.travel_crawling and context.share_done >= thresholds.share_crawling
         )
 
     def _begins_from_scratch(self) -> bool:

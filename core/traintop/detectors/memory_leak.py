@@ -28,13 +28,13 @@ class MemoryLeakThresholds(Thresholds, frozen=True):
     prototype's; runmedic's (last quartile 1.2 times the first) waits for a fifth of the memory.
     """
 
-    block: float = 12
+    block: float = 10
     """Records whose median is one block of the shortest scale."""
     block_averaged: float = 1
     """The same where a record is a mean over many steps."""
     rise: float = 0.0015
     """Share of the level by which each block must exceed the one before."""
-    total: float = 0.015
+    total: float = 0.012
     """Share of the level by which the last must exceed the first."""
     total_averaged: float = 0.03
     """The same where a block is a single mean."""
@@ -43,6 +43,9 @@ class MemoryLeakThresholds(Thresholds, frozen=True):
     steady: float = 0.75
     """Growth over the last two blocks, over that of the first two: below it is levelling off. The
     longest batch so far, in a stream of lengths, grows like a logarithm: 0.5."""
+    times: float = 2
+    """Blocks in a row with which all of that must hold: an allocator that levels off slowly passes
+    once where noise helps it."""
     warm_up: float = 0.05
     """Share of the planned steps in which the allocator warms up; the first epoch counts too."""
     warm_up_records: float = 40
@@ -52,13 +55,15 @@ class MemoryLeakThresholds(Thresholds, frozen=True):
 class Scale:
     """The latest blocks of one length."""
 
-    __slots__ = ("_half", "blocks", "highest", "steps")
+    __slots__ = ("_half", "blocks", "grown", "highest", "steps")
 
     def __init__(self) -> None:
         self.blocks: list[float] = []
         self.steps: list[int] = []
         self.highest = 0.0
         """The highest block before these."""
+        self.grown = 0
+        """How many times in a row these blocks have passed for a leak."""
         self._half = math.nan
 
     def add(self, value: float, step: int) -> float | None:
@@ -173,7 +178,8 @@ class MemoryLeak(Detector[MemoryLeakThresholds]):
         )
         if self.current is not None:
             return self._judge_open(step, blocks[-1], level, grows=grows)
-        if not grows:
+        scale.grown = scale.grown + 1 if grows else 0
+        if scale.grown < thresholds.times:
             return ()
         self._growing_until = blocks[-1]
         self._calm = 0

@@ -31,6 +31,9 @@ class NanInfThresholds(Thresholds, frozen=True):
     precision may be in use and does not say which steps it skips; fewer are advice."""
     recovered_after: float = 10
     """Finite records in a row that end the episode: one window of most loggers."""
+    recovered_after_evaluations: float = 2
+    """Finite evaluations in a row that end the episode of a validation loss: an alternating one is
+    one episode, not hundreds."""
 
 
 class NanInf(Detector[NanInfThresholds]):
@@ -57,6 +60,8 @@ class NanInf(Detector[NanInfThresholds]):
         self._counts: dict[str, int] = {}
         self._clean = 0
         self._clean_step = 0
+        self._finite_evals = 0
+        self._finite_step = 0
         self._scaled = False
         self._skipped_step = -1
         self._in_a_row = 0
@@ -89,9 +94,13 @@ class NanInf(Detector[NanInfThresholds]):
         loss = row.values.get("loss/val", 0.0)
         if not -self._absurd < loss < self._absurd:
             return self._bad("loss/val", row.step, loss, certain=True)
-        if self.current is not None and set(self._counts) == {"loss/val"}:
-            return self._end(row.step)
-        return ()
+        if self.current is None or set(self._counts) != {"loss/val"}:
+            return ()
+        if not self._finite_evals:
+            self._finite_step = row.step
+        self._finite_evals += 1
+        recovered = self._finite_evals >= self.thresholds.recovered_after_evaluations
+        return self._end(self._finite_step) if recovered else ()
 
     def on_layer_names(self, names: LayerNames) -> None:
         """Remember the names, to say where it began."""
@@ -134,6 +143,7 @@ class NanInf(Detector[NanInfThresholds]):
 
     def _bad(self, signal: str, step: int, value: float, *, certain: bool) -> Findings:
         self._clean = 0
+        self._finite_evals = 0
         certain = certain or self._in_a_row >= self.thresholds.in_a_row
         count = self._counts[signal] = self._counts.get(signal, 0) + 1
         self._first.setdefault(signal, (step, value))

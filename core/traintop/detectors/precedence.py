@@ -71,7 +71,7 @@ EXPLAINED_BY: dict[str, tuple[str, ...]] = {
     "labels_broken": (*_STUCK, "class_collapse", "val_leakage"),
     "wrong_loss": ("nan_inf", "lr_too_low", "lr_reduced_too_early"),
     "class_collapse": _STUCK,
-    "weight_decay_too_high": ("nan_inf", "lr_too_high"),
+    "weight_decay_too_high": ("nan_inf",),
     "overfitting": (
         *("nan_inf", "masked_nan", "divergence", "lr_too_high", "exploding_gradients"),
         *("amp_overflow", "zero_grad_missing", "noisy_gradients", "oscillation"),

@@ -68,7 +68,7 @@ class Straggler(Detector[StragglerThresholds]):
         kind, times = _times(block)
         if kind != self._kind or times.shape[1] != len(self._runs):
             self._kind, self._runs = kind, np.zeros(times.shape[1])
-        known = np.isfinite(times).any(axis=0)
+        known = np.isfinite(times).sum(axis=0) > 0
         if known.sum() < max(2.0, self.thresholds.coverage * found.expected):
             return ()
         usual = np.full(len(known), np.nan)

@@ -10,7 +10,7 @@ import numpy as np
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
 from traintop.detectors.layers import AT_MOST, named
-from traintop.detectors.standstill import standstill
+from traintop.detectors.standstill import NoFall, standstill
 from traintop.detectors.windows import median
 from traintop.records import Cause, Evidence, Floats, LayerNames, LayerStats, NotJudged, Severity
 
@@ -47,7 +47,8 @@ class VanishingGradientsThresholds(Thresholds, frozen=True):
     """... and where no plan is known, training records."""
     extreme: float = 0.01
     """Share of the limit below which half of that wait is enough: a network that starts late, but
-    starts, has not been seen with less than a tenth of the limit."""
+    starts, has not been seen with less than a tenth of the limit. A loss that then stands still for
+    the whole wait, from wherever, is a consequence too."""
     dead_share: float = 0.6
     """Share of dead units in some ReLU layer from which on they are the fault, and this only their
     symptom."""
@@ -71,6 +72,7 @@ class VanishingGradients(Detector[VanishingGradientsThresholds]):
         self._chosen: Floats | None = None
         self._start_ratio = math.nan
         self._low = 0
+        self._no_fall = NoFall()
         self._onset = 0
         self._judged = False
 
@@ -145,17 +147,18 @@ class VanishingGradients(Detector[VanishingGradientsThresholds]):
         symptom: bool,
     ) -> Findings:
         thresholds = self.thresholds
-        wait = 0.5 if ratio < thresholds.extreme * limit else 1.0
-        consequence = (
-            ()
-            if symptom
-            else standstill(
-                self.context,
-                thresholds.not_learning,
-                wait * thresholds.after,
-                wait * thresholds.after_records,
-            )
+        extreme = ratio < thresholds.extreme * limit
+        wait = 0.5 if extreme else 1.0
+        share, after, records = (
+            thresholds.not_learning,
+            thresholds.after,
+            thresholds.after_records,
         )
+        begun = standstill(self.context, share, wait * after, wait * records)
+        consequence = () if symptom else begun
+        stands = self._no_fall.add(self.context, share, after, records)
+        if extreme and not symptom and not consequence:
+            consequence = stands
         severity: Severity = "warning" if consequence else "info"
         if self.current is not None:
             worse = self.current.severity == "info" and severity != "info"

@@ -87,9 +87,11 @@ class WeightDecayTooHigh(Detector[WeightDecayThresholds]):
         """Go by what the run says of itself, whether or not its weights are recorded."""
         context = self.context
         decay, lr = context.info.weight_decay, context.lr
-        if not decay or not lr * decay >= self.thresholds.config_rate:
+        if decay is None or lr != lr:
             return ()
         self._judged = True
+        if lr * decay < self.thresholds.config_rate:
+            return ()
         step = rows[-1].step
         high = context.loss.level > self.thresholds.level * self._reference()
         if self.current is not None:
@@ -116,7 +118,11 @@ class WeightDecayTooHigh(Detector[WeightDecayThresholds]):
         fast = share < (1.0 - thresholds.rate) ** first_fall
         decay, lr = self.context.info.weight_decay, self.context.lr
         # A rate that is too high blows weights up, which then shrink back.
-        if decay is not None and lr == lr and decay * lr < thresholds.config_rate:
+        if decay is not None and lr == lr:
+            ruled_out = decay * lr < thresholds.config_rate
+        else:
+            ruled_out = self.context.is_open("lr_too_high", "divergence")
+        if ruled_out:
             return False
         level = self.context.loss.level
         return fast and level > thresholds.level * self._reference()
