@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -221,7 +221,7 @@ class Training:
         self.network.eval()
         split: Split = self.data.val
         outputs = self.network(split.inputs)
-        plain = Recipe(**{**vars(self.recipe), "label_smoothing": 0.0, "event": ""})
+        plain = replace(self.recipe, label_smoothing=0.0, event="")
         return {
             "step": step,
             "epoch": step // self.recipe.steps_per_epoch,

@@ -164,8 +164,7 @@ class Session:
         self._state = self.state(now)
         run = self.run()
         if run is not None and self._judging and self._until is None and self._caught_up:
-            store = self.store
-            news += self._watch.judge(self._state, run, store.info, store.log, now)
+            news += self._watch.judge(self._state, run, self.store.info, self.store.log, now)
         return Update(
             records=came[0],
             log_lines=came[1],

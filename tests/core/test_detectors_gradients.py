@@ -486,6 +486,24 @@ def test_activations_that_grow_name_the_initialisation() -> None:
     assert advice.severity == "info"
 
 
+@pytest.mark.parametrize(("gain", "update", "found"), [(6.0, 0.1, 1), (1.4, 0.1, 0), (6.0, 9.0, 0)])
+def test_weights_that_are_too_large_behind_a_norm(gain: float, update: float, found: int) -> None:
+    names = LayerNames(names=("a", "b"), numel=(1024, 1024), act_names=("act.0", "act.1"))
+    engine = start(
+        [4.0, 4.0],
+        13.0,
+        40.0,
+        RunInfo(task="language_modeling"),
+        names,
+        weight_norm=[gain * 32**0.5, gain * 32**0.5],
+        update_ratio=[update, update],
+    )
+    raised = of(engine, "exploding_gradients")
+    assert len(raised) == found
+    if found:
+        assert "gain" in raised[0].causes[0].because
+
+
 def test_regression_has_no_loss_of_guessing_and_is_judged_by_its_activations() -> None:
     info = RunInfo(task="regression")
     assert len(of(start([2.0, 9.0, 40.0], 1e4, 300.0, info), "exploding_gradients")) == 1

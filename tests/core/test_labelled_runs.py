@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -16,15 +17,16 @@ sys.path.insert(0, str(ROOT))
 
 from bench.labelled.data import epoch_order, make_data  # noqa: E402 - found by the line above
 from bench.labelled.families import FAMILIES, base_recipe  # noqa: E402
-from bench.labelled.kinds import FAULTS, HEALTHY  # noqa: E402
+from bench.labelled.kinds import FAULTS, HEALTHY, Kind  # noqa: E402
 from bench.labelled.labels import EXPECTATIONS, expectation  # noqa: E402
 from bench.labelled.logbook import write_run  # noqa: E402
 from bench.labelled.making import plan  # noqa: E402
+from bench.labelled.measuring import flat  # noqa: E402
 from bench.labelled.recipe import Recipe  # noqa: E402
 from bench.labelled.schedules import SCHEDULES, learning_rate  # noqa: E402
 from bench.labelled.training import Training  # noqa: E402
 
-SHARED = ROOT.parent / "shared" / "runs"
+SHARED = Path(os.environ.get("TRAINTOP_SHARED", ROOT.parent / "shared")) / "runs"
 
 
 @pytest.fixture(autouse=True)
@@ -68,15 +70,12 @@ def test_another_turn_plants_another_variant() -> None:
 @pytest.mark.parametrize(
     "kind", [*FAULTS, *HEALTHY], ids=lambda kind: f"{kind.fault}-{kind.variant}"
 )
-def test_every_kind_has_a_label_and_a_recipe(kind: object) -> None:
-    assert kind in FAULTS or kind in HEALTHY
-    fault, variant, families = kind.fault, kind.variant, kind.families  # type: ignore[attr-defined] # parametrized
-    right = expectation(fault, variant)
+def test_every_kind_has_a_label_and_a_recipe(kind: Kind) -> None:
+    right = expectation(kind.fault, kind.variant)
     assert set(right.diagnosis) <= set(right.expected)
     assert not set(right.forbidden) & {*right.expected, *right.acceptable}
-    for family in families:
-        base = base_recipe(family, 1, 3)
-        assert kind.recipe(base, 1.0).steps > 0  # type: ignore[attr-defined] # as above
+    for family in kind.families:
+        assert kind.recipe(base_recipe(family, 1, 3), 1.0).steps > 0
 
 
 def test_every_expectation_is_planted() -> None:
@@ -144,7 +143,7 @@ def test_gradient_and_update_are_those_of_the_step() -> None:
     outcome = Training(small("regression", optimizer="sgd", weight_decay=0.0, clip=None)).run()
     first, second = outcome.train[:2]
     training = Training(outcome.recipe)
-    norm = float(sum(each.norm() ** 2 for each in training.parameters) ** 0.5)
+    norm = flat(training.parameters).norm().item()
     expected = first["learning_rate"] * first["grad_norm"] / norm
     assert first["weight_update"] == pytest.approx(expected, rel=1e-4)
     assert -1 <= second["grad_cos"] <= 1
@@ -170,9 +169,8 @@ def test_poorer_logs_leave_out_what_they_should(tmp_path: Path) -> None:
     counted = written("counted", resumed_after=30, keeps_counting=True)
     assert lines(counted / "train_diagnostics.jsonl")[0]["step"] == 30
     leaking = lines(written("leaked", val_is_train=True) / "val_diagnostics.jsonl")
-    assert leaking[0]["loss"] == pytest.approx(
-        np.mean([e["loss"] for e in outcome.train[:5]]), rel=1e-5
-    )
+    epoch = [each["loss"] for each in outcome.train[:5]]
+    assert leaking[0]["loss"] == pytest.approx(sum(epoch) / 5, rel=1e-5)
 
 
 def test_a_branch_that_is_cut_off_gets_no_gradient() -> None:

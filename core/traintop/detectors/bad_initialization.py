@@ -7,7 +7,13 @@ from typing import ClassVar
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
-from traintop.detectors.start_scale import GROWTH, StartScale, initialisation_fixes, start_scale
+from traintop.detectors.start_scale import (
+    GAIN,
+    GROWTH,
+    StartScale,
+    initialisation_fixes,
+    start_scale,
+)
 from traintop.records import Cause, Evidence, LayerStats, NotJudged, Row
 
 
@@ -95,16 +101,11 @@ class BadInitialization(Detector[BadInitializationThresholds]):
         if not (off or large):
             return ()
         self._over = False
-        because = f"activations grow {scale.growth:.3g}x from {scale.first_name} "
-        because += f"({scale.first:.3g}) to {scale.last_name} ({scale.last:.3g})"
-        evidence = [
-            Evidence(
-                what="growth of the activations' standard deviation through the layers",
-                value=scale.growth,
-                threshold=GROWTH,
-                step=self._step,
-            )
-        ]
+        what = "growth of the activations' standard deviation through the layers"
+        evidence = [Evidence(what=what, value=scale.growth, threshold=GROWTH, step=self._step)]
+        if scale.gain == scale.gain:
+            what = "median gain of the weights"
+            evidence.append(Evidence(what=what, value=scale.gain, threshold=GAIN, step=self._step))
         if self._norm > 0.0:
             what = "norm of the first gradients"
             limit = thresholds.start_norm
@@ -113,7 +114,7 @@ class BadInitialization(Detector[BadInitializationThresholds]):
             what = "first loss over that of guessing"
             ratio, limit = loss.first / loss.chance, thresholds.start_loss
             evidence.append(Evidence(what=what, value=ratio, threshold=limit))
-        return self._open("Initial weights are too large", evidence, because, scale)
+        return self._open("Initial weights are too large", evidence, scale.words, scale)
 
     def _shrinks(self, scale: StartScale) -> Findings:
         loss, thresholds = self.context.loss, self.thresholds

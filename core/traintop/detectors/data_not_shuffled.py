@@ -41,7 +41,11 @@ class DataNotShuffledThresholds(Thresholds, frozen=True):
     errors: float = 4.0
     """... and multiple of its standard error under no pattern, 1/sqrt((records - 2) x pairs)."""
     amplitude: float = 0.1
-    """Standard deviation of the common pattern, in log-loss: 10 %."""
+    """Standard deviation of the common pattern, in log-loss: 10 % ..."""
+    sure_correlation: float = 0.6
+    """... or, where the epochs are correlated so highly, ..."""
+    sure_amplitude: float = 0.03
+    """... 3 %: the documents of a corpus differ by less than classes do."""
     running_mean: float = 25.0
     """Ratio of the variance of successive differences in the first quarter of the epochs to the
     last: a mean that starts anew each epoch is noisy first and still later; that is a matter of
@@ -151,10 +155,12 @@ class DataNotShuffled(Detector[DataNotShuffledThresholds]):
         )
         pattern = np.mean(rows, axis=0)
         amplitude = float(pattern.std())
+        sure = mean > max(limit, thresholds.sure_correlation)
+        least = thresholds.sure_amplitude if sure else thresholds.amplitude
         repeats = (
             mean > limit
             and min(correlations) > 0.0
-            and amplitude > thresholds.amplitude
+            and amplitude > least
             and not self._is_running_mean(rows)
         )
         if self.current is not None:
@@ -176,7 +182,7 @@ class DataNotShuffled(Detector[DataNotShuffledThresholds]):
                 Evidence(
                     what="amplitude of the common pattern, in log-loss",
                     value=amplitude,
-                    threshold=thresholds.amplitude,
+                    threshold=least,
                 ),
                 Evidence(
                     what="pairs of epochs compared, all of them correlated",
@@ -221,10 +227,12 @@ def _binned(values: Floats, length: int) -> Floats:
 
 
 def _detrended(values: Floats) -> Floats:
-    """The values less their least-squares line, outliers brought in: two spikes are no pattern."""
-    at = np.arange(len(values)) - (len(values) - 1) / 2
-    centred = values - values.mean()
-    rest: Floats = centred - at * float(at @ centred) / float(at @ at)
+    """The values less their least-squares parabola, outliers brought in: two spikes are no pattern.
+
+    A straight line would leave the bend of a loss that falls fast, in every epoch alike.
+    """
+    at = np.linspace(-1.0, 1.0, len(values))
+    rest = values - np.polynomial.Polynomial.fit(at, values, 2)(at)
     spread = MAD_TO_SIGMA * float(np.median(np.abs(rest - np.median(rest))))
     clipped: Floats = np.clip(rest, -OUTLIER * spread, OUTLIER * spread)
     return np.asarray(clipped - clipped.mean())

@@ -12,6 +12,9 @@ from traintop.detectors.guessing import guessing_loss
 from traintop.detectors.loss_level import HARM_ERRORS, HARM_OF_BEST, HARM_OF_PROGRESS
 from traintop.records import Cause, Evidence, NotJudged, Row, Severity
 
+FEW = 10
+"""See `standard_errors_of_few`."""
+
 LAG = 7
 """Records by which a median of 15 follows a step."""
 
@@ -33,6 +36,9 @@ class DivergenceThresholds(Thresholds, frozen=True):
     of classes): there is no progress to measure by, so half again (trainproof's 1.5 x minimum)."""
     standard_errors: float = HARM_ERRORS
     """Standard errors of the level."""
+    standard_errors_of_few: float = 4
+    """The same among the first 10 records that are means over many steps: in so few, a fall that
+    is none counts as noise."""
     held: float = 30
     """Records that it must hold; one spike, or one bad epoch end, does not."""
     held_when_half_lost: float = 8
@@ -173,7 +179,9 @@ class Divergence(Detector[DivergenceThresholds]):
         thresholds = self.thresholds
         low_start = loss.progress < 0.1 * abs(loss.start)
         of_best = thresholds.of_low_start if low_start else thresholds.of_best
-        return loss.limit(of_best, thresholds.of_progress, thresholds.standard_errors)
+        few = self.context.averaged and loss.count <= FEW
+        errors = thresholds.standard_errors_of_few if few else thresholds.standard_errors
+        return loss.limit(of_best, thresholds.of_progress, errors)
 
     def _above(self, row: Row) -> Findings:
         loss = self.context.loss

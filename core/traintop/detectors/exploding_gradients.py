@@ -50,6 +50,8 @@ class ExplodingGradientsThresholds(Thresholds, frozen=True):
     """... and at least these many records."""
     start_norm: float = 60.0
     """Norm of the first gradients that, with `start_loss`, is a bad start; a prototype's value."""
+    start_norm_measured: float = 20.0
+    """The same where the first layer record shows weights or activations that are too large."""
     start_loss: float = 2.0
     """Multiple of the loss of guessing, ln(classes), that the first losses must exceed for it, or
     activations that grow from layer to layer (`start_scale`). Class weights and auxiliary losses
@@ -197,9 +199,10 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         # A loss that is summed over the batch starts at batch x guessing, and that is no fault.
         summed = batch is not None and 0.7 < first / (batch * chance) < 1.4
         self._scale = scale = self._scale or start_scale(context)
-        if norm > thresholds.start_norm and not summed:
-            self._starts.append(norm)
         grows = scale is not None and scale.grows
+        least = thresholds.start_norm_measured if grows else thresholds.start_norm
+        if norm > least and not summed:
+            self._starts.append(norm)
         if len(self._starts) < 2 or not (grows or first > thresholds.start_loss * chance):
             return ()
         self._peak = (max(self._starts), step)
@@ -208,7 +211,7 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
             Evidence(
                 what="norm of the first gradients",
                 value=self._peak[0],
-                threshold=thresholds.start_norm,
+                threshold=least,
                 step=step,
             )
         ]

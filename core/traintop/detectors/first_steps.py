@@ -111,7 +111,7 @@ class FirstSteps:
         `divergence` asks for more there, since it cannot wait for what the noise turns out to be.
         """
         loss = context.loss
-        if context.averaged or context.updates.count or not LEVEL_AFTER <= loss.count:
+        if context.averaged or context.updates.count or not loss.count >= LEVEL_AFTER:
             return False
         start = self._losses[0]
         high = sum(each > BLOWN * start for each in self._losses)

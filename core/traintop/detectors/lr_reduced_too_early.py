@@ -112,7 +112,7 @@ class LrReducedTooEarly(Detector[LrReducedTooEarlyThresholds]):
         past = [*self._recent, *rows]
         before = losses_of(past, -math.inf, jump.step)
         loss = self.context.loss
-        least = 3 if self.context.averaged else LEAST
+        least = 2 if self.context.averaged else LEAST
         if len(before) < least:
             return ()
         slope, error, level = trend(before)

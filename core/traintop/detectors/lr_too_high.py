@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, NamedTuple
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context, LrChange
 from traintop.detectors.first_steps import FirstSteps
-from traintop.detectors.loss_level import ABSURD
+from traintop.detectors.loss_level import ABSURD, HARM_ERRORS, HARM_OF_BEST
 from traintop.detectors.step_size import usual_lr
 from traintop.records import Cause, Evidence, NotJudged, Row, Severity
 
@@ -160,7 +160,7 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
         if context.is_open("nan_inf"):
             return self._before_nan()
         jump = self._jump()
-        if jump is not None and self._thrown_back(1 if context.averaged else None):
+        if jump is not None and self._thrown_back():
             return self._jumped(jump)
         if context.is_open("divergence"):
             return self._diverged()
@@ -189,16 +189,18 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
             # A first loss may be a lucky one; that of guessing is not.
             known = loss.chance > 0
             return 1.1 * loss.start if known else loss.start + 3.0 * loss.noise
-        return loss.best + loss.limit(0.25, self.thresholds.lost, 7.0)
+        # Means over many steps have next to no noise, and too few of them tell it from a jump.
+        errors = 0.0 if self.context.averaged else HARM_ERRORS
+        return loss.best + loss.limit(HARM_OF_BEST, self.thresholds.lost, errors)
 
     def _has_learnt(self) -> bool:
         loss = self.context.loss
         return loss.progress > 0.1 * abs(loss.start)
 
-    def _thrown_back(self, least: float | None = None) -> bool:
+    def _thrown_back(self) -> bool:
         bar = self._thrown_back_from()
         losses = [row.values.get("loss/train", math.nan) for row in self._rows]
-        if least is not None:
+        if self.context.averaged:
             return losses[-1] > bar
         # A loss that is not a number is no witness here: `nan_inf` says so.
         return sum(bar < each < ABSURD for each in losses) >= self.thresholds.of_last
@@ -334,13 +336,9 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
         updates = [row.values.get("update_ratio", math.nan) for row in self._rows]
         finite = [each for each in (*updates, *context.updates.first) if each < math.inf]
         largest = max(finite, default=0.0)
-        patience = 2 * LOSSES * context.stride
-        if (
-            largest < self.thresholds.update_before_nan
-            or context.last_step - found.onset_step > patience
-        ):
-            return None
         limit = self.thresholds.update_before_nan
+        if largest < limit or context.last_step - found.onset_step > 2 * LOSSES * context.stride:
+            return None
         what = "largest update over the weights before the first NaN"
         return _Case(
             "Steps are so large that the numbers overflow",

@@ -78,8 +78,8 @@ EXPLAINED_BY: dict[str, tuple[str, ...]] = {
         *("weight_decay_too_high", "lr_schedule_mismatch"),
     ),
     "data_not_shuffled": (
-        *("nan_inf", "masked_nan", "divergence", "lr_too_high", "amp_overflow"),
-        *("zero_grad_missing", "bad_initialization", "input_not_normalized", "noisy_gradients"),
+        *("nan_inf", "masked_nan", "lr_too_high", "amp_overflow", "zero_grad_missing"),
+        *("bad_initialization", "input_not_normalized", "noisy_gradients"),
     ),
     "val_leakage": ("nan_inf", "masked_nan"),
 }
@@ -99,7 +99,7 @@ LEADS_TO: dict[str, tuple[str, ...]] = {
     "amp_overflow": ("nan_inf", "not_learning"),
     "divergence": ("nan_inf", "dead_units", "oscillation", "crashed"),
     "nan_inf": ("crashed", "not_learning", "masked_nan"),
-    "data_not_shuffled": ("oscillation", "loss_spike"),
+    "data_not_shuffled": ("divergence", "oscillation", "loss_spike"),
     "memory_leak": ("out_of_memory_soon", "throughput_drop", "crashed"),
     "out_of_memory_soon": ("crashed",),
     "straggler": ("throughput_drop",),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from traintop.detectors.context import Context
+from traintop.detectors.layer_state import LayerState
 from traintop.detectors.loss_level import ABSURD
 from traintop.records import Cause
 
@@ -18,6 +19,13 @@ GROWTH = 4.0
 """Growth of the activations' spread from the first layer to the largest that is one. A good
 initialisation keeps it (He et al. 2015), the defaults of PyTorch let it shrink; SageMaker takes a
 variance ratio of 10, 3.2 in standard deviations, for poor."""
+
+GAIN = 4.0
+"""Median gain of the layers' weights that is too large: the root mean square of a layer's weights
+times the square root of its inputs, which a log does not hold and which the fourth root of its
+weights, exact for square matrices, stands in for. He et al. 2015 set the gain to 1.4, which reads
+as 2 where a layer is four times as wide as the one before. Norms inside the model hide such weights
+from its activations."""
 
 INPUT_SPREAD = 12.0
 """Standard deviation of the first activations that only inputs far from unit scale have; a
@@ -41,6 +49,8 @@ class StartScale:
     """The largest of those behind the first; 0 of none."""
     first_name: str
     last_name: str
+    gain: float
+    """Median gain of the weights, before any update; NaN where it was not measured."""
     saturated: tuple[float, ...]
     """Share of saturated outputs, a value a layer that can saturate and was measured."""
 
@@ -50,9 +60,27 @@ class StartScale:
         return self.last / self.first
 
     @property
+    def words(self) -> str:
+        """What was measured of an initialisation that is too large."""
+        if self.growth > GROWTH:
+            return (
+                f"activations grow {self.growth:.3g}x from {self.first_name} ({self.first:.3g}) to "
+                f"{self.last_name} ({self.last:.3g}) before any training"
+            )
+        if self.gain > GAIN:
+            return (
+                f"the weights have a gain of {self.gain:.3g} before any training, 1 to 2 is usual"
+            )
+        return "the outputs of all tanh and sigmoid layers are saturated before any training"
+
+    @property
     def grows(self) -> bool:
-        """Whether the initialisation is too large: each layer is larger than the one before."""
-        return self.growth > GROWTH or (len(self.saturated) > 1 and min(self.saturated) > SATURATED)
+        """Whether the initialisation is too large, by activations that grow or by the weights."""
+        return (
+            self.growth > GROWTH
+            or self.gain > GAIN
+            or (len(self.saturated) > 1 and min(self.saturated) > SATURATED)
+        )
 
     @property
     def large_input(self) -> bool:
@@ -98,8 +126,23 @@ def start_scale(context: Context) -> StartScale | None:
         behind=float(spread[usable[1:]].max(initial=0.0)),
         first_name=names[first] if first < len(names) else f"activation {first}",
         last_name=names[largest] if largest < len(names) else f"activation {largest}",
+        gain=_gain(layers),
         saturated=saturated,
     )
+
+
+def _gain(layers: LayerState) -> float:
+    sizes = np.array(layers.names.numel, float)
+    norms = layers.last.get("weight_norm")
+    if norms is None or norms.shape != sizes.shape:
+        return math.nan
+    # The record is of after the step, whose update the weights before it are cleared of.
+    updates = layers.last.get("update_ratio", np.zeros(norms.shape))
+    usable = (sizes > 1) & (norms > 0) & (norms < ABSURD) & ~(updates > ABSURD)
+    if not usable.any() or updates.shape != norms.shape:
+        return math.nan
+    before = norms[usable] / (1.0 + np.nan_to_num(updates[usable]))
+    return float(np.median(before / sizes[usable] ** 0.25))
 
 
 def initialisation_fixes(scale: StartScale, context: Context) -> tuple[str, ...]:
@@ -109,8 +152,8 @@ def initialisation_fixes(scale: StartScale, context: Context) -> tuple[str, ...]
     rule = "xavier_uniform_(weight)" if saturating else "kaiming_normal_(weight)"
     fixes = [f"initialise with torch.nn.init.{rule}: the same spread in all layers"]
     depth = max(1, len(kinds) - 1)
-    step = scale.growth ** (1.0 / depth)
-    if scale.growth > 1.5 and math.isfinite(step):
+    step = max(scale.growth ** (1.0 / depth), scale.gain / 1.4 if scale.gain > GAIN else 0.0)
+    if step > 1.2:
         fixes.append(f"or divide the standard deviation of each layer's weights by {step:.2g}")
     return tuple(fixes)
 
@@ -120,11 +163,7 @@ def cause_of_start(
 ) -> tuple[Cause, tuple[str, ...]]:
     """Tell weights that are too large from inputs that are, by the activations where there are."""
     if scale is not None and scale.grows:
-        because = (
-            f"activations grow {scale.growth:.3g}x from {scale.first_name} ({scale.first:.3g}) "
-        )
-        because += f"to {scale.last_name} ({scale.last:.3g}) before any training"
-        cause = Cause(cause="initial weights too large", because=because, basis="measured")
+        cause = Cause(cause="initial weights too large", because=scale.words, basis="measured")
         return cause, initialisation_fixes(scale, context)
     if scale is not None and scale.large_input:
         because = f"{scale.first_name} has a standard deviation of {scale.first:.3g} before any "

@@ -45,10 +45,10 @@ class VanishingGradientsThresholds(Thresholds, frozen=True):
     """Share of the planned steps before that can be said ..."""
     after_records: float = 50
     """... and where no plan is known, training records."""
-    extreme: float = 0.01
+    extreme: float = 0.1
     """Share of the limit below which half of that wait is enough: a network that starts late, but
-    starts, has not been seen with less than a tenth of the limit. A loss that then stands still for
-    the whole wait, from wherever, is a consequence too."""
+    starts, was seen at 3 times the limit. A loss that stands still for that time, from wherever, is
+    a consequence then too."""
     dead_share: float = 0.6
     """Share of dead units in some ReLU layer from which on they are the fault, and this only their
     symptom."""
@@ -148,17 +148,16 @@ class VanishingGradients(Detector[VanishingGradientsThresholds]):
     ) -> Findings:
         thresholds = self.thresholds
         extreme = ratio < thresholds.extreme * limit
-        wait = 0.5 if extreme else 1.0
-        share, after, records = (
-            thresholds.not_learning,
-            thresholds.after,
-            thresholds.after_records,
-        )
-        begun = standstill(self.context, share, wait * after, wait * records)
-        consequence = () if symptom else begun
+        share = thresholds.not_learning
+        after, records = thresholds.after, thresholds.after_records
+        if extreme:
+            after, records = 0.5 * after, 0.5 * records
+        consequence = standstill(self.context, share, after, records)
         stands = self._no_fall.add(self.context, share, after, records)
-        if extreme and not symptom and not consequence:
+        if extreme and not consequence:
             consequence = stands
+        if symptom:
+            consequence = ()
         severity: Severity = "warning" if consequence else "info"
         if self.current is not None:
             worse = self.current.severity == "info" and severity != "info"
