@@ -86,7 +86,7 @@ def clip_too_tight(draft: Draft) -> Draft:
 def double_softmax(draft: Draft) -> Draft:
     """A softmax before a loss that has one; with a rate at which it learns all the same."""
     factor = 5.0 if draft.recipe.optimizer == "sgd" else 1.5
-    return draft.rate(factor).longer(1.4).but(double_softmax=True)
+    return draft.rate(factor * draft.dose).longer(1.4).but(double_softmax=True)
 
 
 def log_zero(draft: Draft) -> Draft:

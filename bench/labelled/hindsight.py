@@ -100,7 +100,7 @@ def _double_softmax(seen: Seen) -> bool:
     classes = seen.run.outputs
     floor = math.log(1 + (classes - 1) / math.e)
     accuracy = seen.run.val[-1].get("accuracy", 0.0)
-    right = accuracy > (0.8 if seen.run.recipe.family != "lm" else 0.3)
+    right = accuracy > (0.8 if seen.run.recipe.family != "lm" else 0.45)
     return seen.end >= 0.95 * floor and seen.end < 0.97 * seen.start and right
 
 

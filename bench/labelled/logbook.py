@@ -21,6 +21,10 @@ LOGGED = {
     "minimal": ("step", "epoch", "loss", "learning_rate", "grad_norm"),
     "loss_lr": ("step", "epoch", "loss", "learning_rate"),
 }
+VAL_LOGGED = {
+    "minimal": ("step", "epoch", "loss", "accuracy"),
+    "loss_lr": ("step", "epoch", "loss"),
+}
 
 
 def write_run(
@@ -32,8 +36,8 @@ def write_run(
     train = _per_record(recipe, outcome.train)
     val = _val_of_train(outcome) if recipe.val_is_train else outcome.val
     if recipe.logged != "all":
-        train = [{key: each[key] for key in LOGGED[recipe.logged] if key in each} for each in train]
-        val = [{key: each[key] for key in ("step", "epoch", "loss") if key in each} for each in val]
+        train = [_only(LOGGED[recipe.logged], each) for each in train]
+        val = [_only(VAL_LOGGED[recipe.logged], each) for each in val]
     if recipe.family == "lm" and recipe.world % 2:
         # Many trainings of language models count no hits, and do not know their vocabulary.
         train = [{k: v for k, v in each.items() if k != "accuracy"} for each in train]
@@ -45,6 +49,15 @@ def write_run(
         layers = _counted(recipe, first_step, outcome.layers)
         _write_lines(folder / "layers.jsonl", [outcome.header, *layers])
     _write_object(folder / "run.json", _run_info(outcome))
+    _write_object(folder / "label.json", _label(outcome, fault, variant, tier, visible))
+
+
+def _label(
+    outcome: Outcome, fault: str, variant: str, tier: str, visible: int | None
+) -> dict[str, Any]:
+    """What was planted, and what is right to say of it."""
+    recipe = outcome.recipe
+    first_step = recipe.resumed_after if recipe.keeps_counting else 0
     right = expectation(fault, variant)
     label: dict[str, Any] = {
         "fault": fault,
@@ -63,7 +76,7 @@ def write_run(
     }
     if recipe.bad_steps:
         label["bad_steps"] = recipe.bad_steps
-    _write_object(folder / "label.json", label)
+    return label
 
 
 def _run_info(outcome: Outcome) -> dict[str, Any]:
@@ -91,6 +104,10 @@ def _run_info(outcome: Outcome) -> dict[str, Any]:
     if outcome.outputs == 1 or (recipe.family == "lm" and recipe.world % 2):
         del info["num_classes"]
     return info
+
+
+def _only(keys: Sequence[str], record: Record) -> Record:
+    return {key: record[key] for key in keys if key in record}
 
 
 def _per_record(recipe: Recipe, batches: list[Record]) -> list[Record]:

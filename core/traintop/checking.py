@@ -18,6 +18,7 @@ from traintop.report import CheckReport, Verdict
 from traintop.session import Session, read_whole
 from traintop.settings import load_settings
 from traintop.sources.text import clean
+from traintop.triage import Triage
 
 EXIT_FOUND, EXIT_UNREADABLE = 1, 2
 Format = Literal["text", "markdown", "json", "sarif"]
@@ -95,7 +96,8 @@ def judged(options: Options, session: Session) -> CheckReport:
     compared = Comparison()
     if options.baseline is not None:
         compared = compare(session, baseline_of(options.baseline))
-    return report.check(session, time.time(), compared.findings, compared.not_judged)
+    triage = Triage.load(session.folder, session.settings.mutes)
+    return report.check(session, time.time(), compared.findings, compared.not_judged, triage)
 
 
 @lru_cache(maxsize=1)

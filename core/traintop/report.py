@@ -20,6 +20,7 @@ from traintop.records import (
 )
 from traintop.session import Session
 from traintop.summary import Topic, summarise
+from traintop.triage import Triage
 
 Verdict = Literal["healthy", "not judged", "info", "warning", "critical"]
 
@@ -47,6 +48,8 @@ class CheckReport(msgspec.Struct, frozen=True, kw_only=True):
     last_step: int | None
     verdict: Verdict
     findings: tuple[Finding, ...]
+    muted: tuple[Finding, ...] = ()
+    """Findings that a person has muted: they are no part of the verdict, or of what follows."""
     not_judged: tuple[NotJudged, ...]
     episodes: tuple[Story, ...] = ()
     """The findings as stories, the worst first."""
@@ -63,6 +66,7 @@ def check(
     now: float,
     further: Sequence[Finding] = (),
     not_judged: Sequence[NotJudged] = (),
+    triage: Triage | None = None,
 ) -> CheckReport:
     """Report on the newest run of a session that has been read.
 
@@ -71,8 +75,11 @@ def check(
         now: Seconds since 1970.
         further: Findings of somebody else than the session, such as a comparison of runs.
         not_judged: What that could not judge.
+        triage: What a person has decided of findings.
     """
-    findings = (*session.findings(), *further)
+    every = (*session.findings(), *further)
+    muted = () if triage is None else tuple(filter(triage.is_muted, every))
+    findings = tuple(each for each in every if each not in muted)
     judge = session.judge()
     run = session.run()
     state = session.state(now)
@@ -84,6 +91,7 @@ def check(
         last_step=last_step,
         verdict=_verdict(session, findings),
         findings=findings,
+        muted=muted,
         not_judged=(*(() if judge is None else judge.not_judged), *not_judged),
         episodes=tuple(map(_story, episodes(findings))),
         summary=(
@@ -92,7 +100,11 @@ def check(
             else summarise(run, session.catalogue, session.store.info, until=last_step)
         ),
         failures=() if judge is None else tuple(judge.failures),
-        problems=(*session.problems(), *_without_records(session)),
+        problems=(
+            *session.problems(),
+            *_without_records(session),
+            *((triage.problem,) if triage is not None and triage.problem else ()),
+        ),
     )
 
 
@@ -118,6 +130,8 @@ def to_text(report: CheckReport) -> str:
     if recommended := _recommendations(report):
         lines += ["", "What to do, in this order:"]
         lines += [f"  {number}. {text}" for number, text in enumerate(recommended, 1)]
+    if report.muted:
+        lines += ["", f"Muted: {_muted(report)}"]
     if report.not_judged:
         lines += ["", "Not judged:"]
         lines += [f"  {text}" for text in map(_blind, report.not_judged)]
@@ -157,13 +171,13 @@ def to_markdown(report: CheckReport) -> str:
 
 
 def _verdict(session: Session, findings: Sequence[Finding]) -> Verdict:
-    from traintop.detectors.registry import IDS  # Screens import this module; they need none.
-
     if findings:
         worst = max(SEVERITIES.index(finding.severity) for finding in findings)
         return SEVERITIES[worst]
-    unjudged = len(session.not_judged()) + len(session.failures())
-    return "healthy" if session.store.records and unjudged < len(IDS) else "not judged"
+    run = session.run()
+    refs = () if run is None else session.catalogue.refs(run)
+    known = any(ref.role is not None for ref in refs) or (run is not None and run.layers)
+    return "healthy" if known and session.store.records else "not judged"
 
 
 def _without_records(session: Session) -> list[str]:
@@ -228,6 +242,10 @@ def _recommendations(report: CheckReport) -> list[str]:
         found += [test.do for test in root.next[:1]]
         found += [f"if that confirms it: {fix}" for fix in root.fixes[:2]]
     return list(dict.fromkeys(found))
+
+
+def _muted(report: CheckReport) -> str:
+    return ", ".join(f"{each.id} (step {each.onset_step})" for each in report.muted)
 
 
 def _blind(blind: NotJudged) -> str:

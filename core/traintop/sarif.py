@@ -8,7 +8,6 @@ start, and no run is kept. The format: "Static Analysis Results Interchange Form
 from __future__ import annotations
 
 import hashlib
-import inspect
 import re
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -17,10 +16,11 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from traintop import __version__, baseline, strict_json
+from traintop import __version__, strict_json
 from traintop.finding_text import evidence_lines, next_lines
 from traintop.records import Finding
 from traintop.report import CheckReport
+from traintop.rules import Rule, every_rule
 
 SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -84,25 +84,19 @@ def _rule_index() -> dict[str, int]:
 
 def rules() -> list[Object]:
     """Describe every finding that there may be: SARIF reportingDescriptor objects."""
-    from traintop.detectors.registry import DETECTORS
-
-    described = [
-        _rule(each.id, each.title, inspect.getdoc(each) or each.title, f"Needs {each.needs}.")
-        for each in DETECTORS
-    ]
-    return [*described, _rule(baseline.ID, baseline.TITLE, baseline.HELP, baseline.NEEDS)]
+    return [_rule(rule) for rule in every_rule()]
 
 
-def _rule(name: str, title: str, words: str, needs: str) -> Object:
+def _rule(rule: Rule) -> Object:
     # A docstring that describes arguments goes on with them after its prose.
-    prose = re.split(r"\n\n(?:Args|Attributes|Raises):", words)[0]
+    prose = re.split(r"\n\n(?:Args|Attributes|Raises):", rule.words)[0]
     paragraphs = [" ".join(paragraph.split()) for paragraph in prose.split("\n\n")]
     return {
-        "id": name,
-        "name": "".join(part.capitalize() for part in name.split("_")),
-        "shortDescription": {"text": title},
+        "id": rule.id,
+        "name": "".join(part.capitalize() for part in rule.id.split("_")),
+        "shortDescription": {"text": rule.title},
         "fullDescription": {"text": paragraphs[0]},
-        "help": {"text": "\n\n".join([*paragraphs, needs])},
+        "help": {"text": "\n\n".join([*paragraphs, f"Needs {rule.needs}."])},
         "defaultConfiguration": {"level": "warning"},
         "properties": {"tags": ["training"]},
     }

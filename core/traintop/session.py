@@ -64,14 +64,14 @@ class Session:
         self.path = path
         self.store = Store()
         self.catalogue = Catalogue()
-        self._settings = settings
+        self.settings = settings
         self._until = until
         self._judging = judge
-        if settings.detectors:
-            # Unknown thresholds are refused now, not half-way.
-            from traintop.detectors.registry import resolve_thresholds
+        if settings.detectors or settings.mutes:
+            # What is unknown is refused now, not half-way.
+            from traintop.rules import refuse_unknown
 
-            resolve_thresholds(settings.detectors)
+            refuse_unknown(settings)
         self._discovery: Discovery | None = None
         self.missing: str | None = None
         """Why there is nothing to read at the moment."""
@@ -273,9 +273,9 @@ class Session:
                     run,
                     self.catalogue,
                     self.store.info,
-                    self._settings.detectors,
+                    self.settings.detectors,
                     self._until,
-                    self._settings.profile,
+                    self.settings.profile,
                 )
             if records > 0:
                 judge = self._judges[run.index]

@@ -11,6 +11,11 @@ import msgspec
 from traintop.last_words import LastWord
 from traintop.records import Cause, Evidence, Finding, NextTest, State
 
+TITLES = {
+    "stalled": "The run has written nothing for longer than is normal for it",
+    "crashed": "The run has died before its end",
+}
+
 
 class StateFindings:
     """Opens and ends the findings `stalled` and `crashed` of one run."""

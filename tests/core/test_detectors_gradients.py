@@ -356,7 +356,7 @@ def test_it_ends_when_the_loss_falls() -> None:
     "change",
     [
         {"level": 0.2},
-        {"update_ratio": 2e-3},
+        {"update_ratio": 2e-3, "batch": 12},
         {"grad_cos": 0.3},
         {"falls": 1.0},
         {"evals": 1.0},

@@ -23,6 +23,9 @@ KEPT = 5
 OUTLIER = 3.0
 """Robust standard deviations beyond which a residual counts no more."""
 
+MOST_RECORDS = 100_000
+"""Records that are kept of an epoch: a longer one is not judged, for three of them are not seen."""
+
 LEAST_RECORDS = 12
 """Records of an epoch that a pattern can be seen in."""
 
@@ -83,16 +86,26 @@ class DataNotShuffled(Detector[DataNotShuffledThresholds]):
         """Gather epochs; judge when one has ended."""
         if self.context.averaged:
             return ()
+        per_epoch = self.context.info.steps_per_epoch
+        lr = self.context.lr
         found: Findings = ()
         for row in rows:
             loss = row.values.get("loss/train")
             if loss is None:
                 continue
-            epoch = self._epoch_of(row)
+            epoch = row.epoch
+            if epoch is not None and epoch - epoch == 0.0:
+                epoch = int(epoch)
+            elif per_epoch:
+                epoch = row.step // per_epoch
+            else:
+                continue
             if epoch != self._epoch:
                 found += self._end_epoch(epoch, row.step)
-            self._row.append(math.log(loss) if 0.0 < loss < math.inf else math.nan)
-            lr = self.context.lr
+            if len(self._row) < MOST_RECORDS:
+                self._row.append(math.log(loss) if 0.0 < loss < math.inf else math.nan)
+            else:
+                self._whole = False
             if lr > 0.0:
                 self._lr[0] = min(self._lr[0], lr)
                 self._lr[1] = max(self._lr[1], lr)
@@ -101,12 +114,6 @@ class DataNotShuffled(Detector[DataNotShuffledThresholds]):
     def not_judged(self) -> NotJudged | None:
         """A run without whole epochs."""
         return None if self._judged else self.missing()
-
-    def _epoch_of(self, row: Row) -> int:
-        if row.epoch is not None and row.epoch - row.epoch == 0.0:
-            return int(row.epoch)
-        per_epoch = self.context.info.steps_per_epoch
-        return row.step // per_epoch if per_epoch else 0
 
     def _end_epoch(self, epoch: int, step: int) -> Findings:
         """Keep the epoch that has ended, if it was whole, and judge."""

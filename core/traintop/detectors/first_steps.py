@@ -16,8 +16,12 @@ LOSSES = 24
 LEVEL_AFTER = 24
 """Records after which the smoothed loss says whether anything was learnt ..."""
 
-LAST = 40
-"""... and after which it is no longer asked."""
+STUCK_AFTER, STUCK_LEVEL, STUCK_FALL = 64, 0.6, 0.04
+"""Records after which a loss above that share of its start, of which the last half has won less
+than that share, is stuck."""
+
+LAST = 96
+"""Records after which nothing of this is asked any more."""
 
 HALF = 0.5
 """An update, where a record is a mean over many steps, that destroys whatever there was."""
@@ -79,9 +83,9 @@ class FirstSteps:
         guessing = guessing_loss(context.info)
         first = self._losses[0]
         if context.averaged:
-            # The first mean is over many steps, in which a run that is fine has learnt something.
+            # The first means are over many steps, in which a run that is fine has learnt something.
             return (
-                first >= self._no_better * guessing
+                max(self._losses[:2]) >= self._no_better * guessing
                 or context.updates.first[0] > HALF
                 or self._weights_grew(context)
             )
@@ -89,9 +93,10 @@ class FirstSteps:
         thrown = sum(self._above * start < each < ABSURD for each in self._losses)
         if thrown >= 2 and loss.count >= 8:
             return True
-        least = min(first, loss.start)
-        least = min(least, guessing)
-        return loss.count >= LEVEL_AFTER and loss.level >= self._no_better * least
+        if LEVEL_AFTER <= loss.count <= 2 * LEVEL_AFTER:
+            least = min(first, loss.start, guessing)
+            return loss.level >= self._no_better * least
+        return self._is_adam(context) and self._is_stuck(context)
 
     def _weights_grew(self, context: Context) -> bool:
         """The same in means, by what the first of them left behind."""
@@ -128,5 +133,17 @@ class FirstSteps:
             return large or self._weights_grew(context)
         if first:
             return math.fsum(first) > self._updates
+        return self._is_adam(context)
+
+    def _is_adam(self, context: Context) -> bool:
         optimizer = (context.info.optimizer or "").lower()
         return "adam" in optimizer and context.lr >= self._adam_lr
+
+    def _is_stuck(self, context: Context) -> bool:
+        """Whether the loss stands where the wreck of the weights can just get to."""
+        loss = context.loss
+        if loss.count < STUCK_AFTER or not loss.level > STUCK_LEVEL * loss.start:
+            return False
+        first = context.trend.first_step
+        stretch = context.trend.since(0.5 * (first + context.last_step), loss.noise)
+        return stretch is not None and stretch.after > (1.0 - STUCK_FALL) * stretch.before

@@ -19,7 +19,7 @@ from traintop.detectors.windows import (
 from traintop.records import Cause, Evidence, NotJudged, Row
 
 LEAST_LOG_SPREAD = 1e-3
-"""The least spread of a log-loss that is believed: a thousandth of the loss, as in `noise_floor`."""
+"""The least spread of a log-loss that is believed: 0.1 % of the loss, as in `noise_floor`."""
 
 
 class LossSpikeThresholds(Thresholds, frozen=True):

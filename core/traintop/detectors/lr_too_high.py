@@ -35,7 +35,7 @@ class LrTooHighThresholds(Thresholds, frozen=True):
     first_updates: float = 0.8
     """Sum of the first 8 updates over the weights: the initial weights are gone. Healthy runs of
     the same models stay below 0.3."""
-    first_update_averaged: float = 0.1
+    first_update_averaged: float = 0.05
     """The first update that is known where records are means over many steps: it comes after many
     others, which were larger."""
     adam_lr: float = 0.03

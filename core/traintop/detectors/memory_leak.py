@@ -92,7 +92,9 @@ class MemoryLeak(Detector[MemoryLeakThresholds]):
     def __init__(self, context: Context, thresholds: MemoryLeakThresholds) -> None:
         super().__init__(context, thresholds)
         self._records = 0
+        """Records of the warm-up."""
         self._first_step = -1
+        self._is_warm = False
         self._block: list[float] = []
         self._noise = 0.0
         self._scales = [Scale() for _ in range(SCALES)]
@@ -103,36 +105,36 @@ class MemoryLeak(Detector[MemoryLeakThresholds]):
 
     def on_block(self, rows: Sequence[Row]) -> Findings:
         """Gather blocks; judge when one is full."""
-        found: Findings = ()
-        for row in rows:
-            value = row.values.get("gpu_memory")
-            if value is not None and 0.0 < value < math.inf:
-                found += self._add(row, value)
-        return found
-
-    def not_judged(self) -> NotJudged | None:
-        """A run without memory, or one that is too short."""
-        return None if self._judged else self.missing()
-
-    def _add(self, row: Row, value: float) -> Findings:
         context = self.context
         if context.rescaled != self._rescaled:
             # Another batch size or a new process has other memory.
             self._rescaled = context.rescaled
             self._records = 0
             self._first_step = -1
+            self._is_warm = False
             self._scales = [Scale() for _ in range(SCALES)]
             self._block.clear()
-        if self._first_step < 0:
-            self._first_step = row.step
-        self._records += 1
-        if self._records <= 2 or self._warming_up(row.step):
-            return ()
-        block = self._block
-        block.append(value)
         length = self.thresholds.block_averaged if context.averaged else self.thresholds.block
-        if len(block) < length:
-            return ()
+        found: Findings = ()
+        block = self._block
+        for row in rows:
+            value = row.values.get("gpu_memory")
+            if value is None or not 0.0 < value < math.inf:
+                continue
+            if not self._is_warm and self._warming_up(row.step):
+                continue
+            self._is_warm = True
+            block.append(value)
+            if len(block) >= length:
+                found += self._end_block(row.step)
+        return found
+
+    def not_judged(self) -> NotJudged | None:
+        """A run without memory, or one that is too short."""
+        return None if self._judged else self.missing()
+
+    def _end_block(self, step: int) -> Findings:
+        block = self._block
         level = median(block)
         if len(block) > 2:
             deviation = 1.4826 * median(abs(each - level) for each in block)
@@ -145,15 +147,18 @@ class MemoryLeak(Detector[MemoryLeakThresholds]):
         for index, scale in enumerate(self._scales):
             if carried is None:
                 break
-            carried = scale.add(carried, row.step)
+            carried = scale.add(carried, step)
             if len(scale.blocks) == BLOCKS:
                 self._judged = True
-                found += self._judge(scale, index, row.step)
+                found += self._judge(scale, index, step)
         return found
 
     def _warming_up(self, step: int) -> bool:
         info = self.context.info
-        if self.context.averaged:
+        if self._first_step < 0:
+            self._first_step = step
+        self._records += 1
+        if self.context.averaged or self._records <= 2:
             return self._records <= 2
         since = step - self._first_step
         steps = max(info.steps_per_epoch or 0, self.thresholds.warm_up * (info.planned_steps or 0))

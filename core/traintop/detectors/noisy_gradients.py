@@ -26,15 +26,15 @@ class NoisyGradientsThresholds(Thresholds, frozen=True):
     """Records that are judged."""
     batch: float = 16
     """Largest batch, in samples, whose noise can be that: above, large steps are to blame."""
-    batch_without_cosine: float = 8
-    """The same where no cosine between gradients is logged; a prototype's value."""
+    batch_of_few: float = 8
+    """The same where steps are not large, or no cosine is logged; a prototype's value."""
     cosine: float = 0.05
     """Magnitude of the median cosine between successive gradients, below which they share no
     direction."""
     update: float = 0.01
     """Median update over weights: ten times the 1e-3 that is aimed at (Karpathy)."""
     variation: float = 0.8
-    """Standard deviation over mean of the losses, without a cosine; a prototype's value."""
+    """Standard deviation over mean of the losses of such batches; a prototype's value."""
     noise: float = 0.25
     """Standard deviation of a record, in shares of all that was won since the start."""
     halves: float = 0.75
@@ -122,19 +122,17 @@ class NoisyGradients(Detector[NoisyGradientsThresholds]):
         self._judged = self._judged or with_cosine or batch is not None
         if not mean > thresholds.level * start > 0.0:
             return False
-        update = self.context.updates.median
-        if with_cosine:
-            cosine = median(self._cosines)
-            if not (abs(cosine) < thresholds.cosine and update > thresholds.update):
-                return False
-        elif batch is None or batch > thresholds.batch_without_cosine:
+        deviation = self._deviation(mean)
+        if with_cosine and abs(median(self._cosines)) >= thresholds.cosine:
+            return False
+        # Steps that are large show it; or else batches of a few samples whose losses scatter.
+        large = with_cosine and self.context.updates.median > thresholds.update
+        few = batch is not None and batch <= thresholds.batch_of_few
+        if not large and not (few and deviation > thresholds.variation * mean):
             return False
         losses = list(self._losses)
         half = len(losses) // 2
-        deviation = self._deviation(mean)
         if fmean(losses[half:]) < thresholds.halves * fmean(losses[:half]):
-            return False
-        if not with_cosine and deviation < thresholds.variation * mean:
             return False
         return deviation >= thresholds.noise * abs(start - mean) and not self._steady()
 
@@ -161,11 +159,12 @@ class NoisyGradients(Detector[NoisyGradientsThresholds]):
             threshold=thresholds.level,
             step=step,
         )
-        limit = None if with_cosine else thresholds.variation
         found = [
             level,
             Evidence(
-                what="standard deviation over mean of the losses", value=variation, threshold=limit
+                what="standard deviation over mean of the losses",
+                value=variation,
+                threshold=thresholds.variation,
             ),
         ]
         because = f"the losses of single records scatter by {variation:.0%} of their mean"

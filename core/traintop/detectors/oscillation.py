@@ -117,7 +117,7 @@ class Oscillation(Detector[OscillationThresholds]):
         lowest, highest = min(values), max(values)
         start = abs(self.context.loss.start)
         least = thresholds.of_start * start if start == start else 0.0
-        # A loss that crosses 0 has no scale but its start: shares of its median are next to nothing.
+        # A loss that crosses 0 has no scale but its start: shares of its median are nothing.
         if lowest <= 0.0 and start != start:
             return ()
         # The cheapest test first: a run that is fine does not come further.

@@ -82,20 +82,23 @@ class ThroughputDrop(Detector[ThroughputDropThresholds]):
             self._seen = 0
             self._slowest = math.inf
         size = self._size()
+        latest = self._latest
         for row in rows:
-            value = self._speed(row)
+            value = row.values.get("throughput")
+            if value is None:
+                value = self._speed(row)
             if value is None or not 0.0 < value < math.inf:
                 continue
             self._seen += 1
             # The first records compile and warm up.
             if self._seen <= 2:
                 continue
-            self._latest.append((row.step, value))
-            if len(self._latest) > size and self.current is None:
-                self._accept(size)
-            elif len(self._latest) > size:
-                self._latest.popleft()
-        if len(self._latest) < size:
+            latest.append((row.step, value))
+            if len(latest) > size:
+                _, value = latest.popleft()
+                if self.current is None:
+                    self._accept(value, size)
+        if len(latest) < size:
             return ()
         return self._judge(size)
 
@@ -103,9 +106,9 @@ class ThroughputDrop(Detector[ThroughputDropThresholds]):
         """A run without throughput, or one that is too short."""
         return None if self._judged else self.missing()
 
-    def _accept(self, size: int) -> None:
+    def _accept(self, value: float, size: int) -> None:
         """Let the oldest of the last records be past."""
-        self._usual.add(self._latest.popleft()[1])
+        self._usual.add(value)
         self._accepted += 1
         if self._accepted % size == 0:
             latest = median(self._usual.values()[-size:])
@@ -116,10 +119,7 @@ class ThroughputDrop(Detector[ThroughputDropThresholds]):
         return int(thresholds.records_averaged if self.context.averaged else thresholds.records)
 
     def _speed(self, row: Row) -> float | None:
-        """Samples a second; where only times are logged, steps a second."""
-        value = row.values.get("throughput")
-        if value is not None:
-            return value
+        """Steps a second, where only times are logged."""
         seconds = row.values.get("step_time")
         if not seconds or self._rising >= CLOCK:
             return None

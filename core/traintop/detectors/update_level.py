@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from collections import deque
 
-from traintop.detectors.windows import RunningMedian
+from traintop.detectors.windows import median
 
 WINDOW = 31
 """Updates in the median."""
@@ -22,7 +22,6 @@ class UpdateLevel:
     Attributes:
         count: Finite values so far.
         zeros: How many of them were exactly 0, and `zero_streak` how many of the last in a row.
-        median: The median of the last updates that were not 0; NaN before the first.
         first: The first updates that were not 0, oldest first.
     """
 
@@ -30,9 +29,9 @@ class UpdateLevel:
         self.count = 0
         self.zeros = 0
         self.zero_streak = 0
-        self.median = math.nan
         self.first: list[float] = []
-        self._window = RunningMedian(WINDOW)
+        self._window: deque[float] = deque(maxlen=WINDOW)
+        self._median: float | None = None
 
     def add(self, value: float) -> None:
         """Take an update; one that is not finite is left out."""
@@ -44,9 +43,18 @@ class UpdateLevel:
             self.zero_streak += 1
             return
         self.zero_streak = 0
-        self.median = self._window.add(value)
+        self._window.append(value)
+        self._median = None
         if len(self.first) < FIRST:
             self.first.append(value)
+
+    @property
+    def median(self) -> float:
+        """The median of the last updates that were not 0; NaN before the first."""
+        # Asked for once a block of records: one sort then is cheaper than an order kept throughout.
+        if self._median is None:
+            self._median = median(self._window)
+        return self._median
 
     @property
     def full(self) -> bool:
@@ -56,4 +64,4 @@ class UpdateLevel:
     def restart(self) -> None:
         """Forget the window, not the counts: a new regime has other updates."""
         self._window.clear()
-        self.median = math.nan
+        self._median = None

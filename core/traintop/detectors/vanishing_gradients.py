@@ -100,8 +100,9 @@ class VanishingGradients(Detector[VanishingGradientsThresholds]):
             return ()
         if norms.shape != self._scale.shape:
             return ()
-        usable = np.isfinite(norms) & (norms > 0) & (self._chosen > 0)
-        rms = (norms * self._scale)[usable]
+        rms = norms * self._scale
+        # A norm may be so small that it is 0 per element.
+        rms = rms[np.isfinite(rms) & (rms > 0) & (self._chosen > 0)]
         if len(rms) < 3:
             return ()
         self._judged = True

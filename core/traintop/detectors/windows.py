@@ -87,6 +87,17 @@ class RunningMedian:
         return max(MAD_TO_SIGMA * deviation, noise_floor(median, self._order))
 
 
+def window_size(records: float) -> int:
+    """A threshold that is a number of records, as a size.
+
+    Raises:
+        ValueError: Less than 1.
+    """
+    if not records >= 1:
+        raise ValueError(f"a window holds at least 1 value, not {records:g}")
+    return int(records)
+
+
 def sorted_median(order: Sequence[float]) -> float:
     """The median of values that are already sorted; NaN of none."""
     count = len(order)
