@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from detector_driver import blind, learning, noise, of, watch
 from traintop.detectors.engine import Engine
-from traintop.records import LayerNames, LayerStats, RunInfo
+from traintop.detectors.registry import DETECTORS
+from traintop.records import LayerNames, LayerStats, Row, RunInfo
 
 Floats = NDArray[np.float64]
 CLASSES = RunInfo(task="classification", num_classes=10, batch_size=64, planned_steps=400)
@@ -453,7 +454,10 @@ NAMES = LayerNames(
     names=("a", "b"), act_names=("act.0", "act.1", "act.2"), act_kinds=("relu", "relu", "relu")
 )
 TANH = LayerNames(
-    names=("a", "b"), act_names=("act.0", "act.1", "act.2"), act_kinds=("tanh", "tanh", "tanh")
+    names=("a", "b", "c"),
+    numel=(64, 64, 64),
+    act_names=("act.0", "act.1", "act.2"),
+    act_kinds=("tanh", "tanh", "tanh"),
 )
 
 
@@ -652,6 +656,7 @@ MINE = (
     *("amp_overflow", "masked_nan", "zero_grad_missing", "noisy_gradients", "grad_clip_too_tight"),
     *("bad_initialization", "input_not_normalized", "loss_scaled_by_accumulation"),
 )
+ALL_MINE = (*MINE, "nan_inf", "exploding_gradients", "loss_spike")
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -1.0, math.nan, math.inf, 1e300, 1e-300])
@@ -668,3 +673,30 @@ def test_constants_carry_no_finding(value: float, count: int, info: RunInfo) -> 
     )
     raised = {each.id for each in engine.findings if each.severity != "info"}
     assert not raised & set(MINE)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_no_numbers_make_one_of_them_fail(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    odd = [0.0, 1.0, -1.0, 1e300, -1e300, 5e-324, math.nan, math.inf, 1e14, 3.0]
+    roles = (
+        *("loss/train", "grad_norm", "update_ratio", "grad_cos", "grad_norm_clipped", "lr"),
+        *("loss_scale", "skipped_step"),
+    )
+    columns = {role: random.choice(odd, 300) for role in roles}
+    stats = ("act_std", "act_sat_frac", "grad_norm", "weight_norm", "update_ratio")
+    layers = {
+        at: {name: list(random.choice(odd, 3)) for name in stats} for at in (0, 1, 10, 20, 100)
+    }
+    evals = {at: {"loss/val": float(random.choice(odd))} for at in range(0, 300, 20)}
+    info = RunInfo(task="classification", num_classes=3, batch_size=1, grad_accumulation=2)
+    engine = Engine(info, detectors=[each for each in DETECTORS if each.id in ALL_MINE])
+    engine.feed_layer_names(TANH)
+    for at in range(300):
+        values = {role: float(column[at]) for role, column in columns.items()}
+        engine.feed_train(Row(step=at, epoch=None, time=None, values=values))
+        if at in layers:
+            engine.feed_layers(layers_at(layers)[at])
+        if at in evals:
+            engine.feed_eval(Row(step=at, epoch=None, time=None, values=evals[at]))
+    assert engine.failures == []

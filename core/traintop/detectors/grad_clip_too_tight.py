@@ -10,7 +10,7 @@ from typing import ClassVar
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
 from traintop.detectors.loss_level import ABSURD
-from traintop.detectors.windows import median
+from traintop.detectors.windows import median, window_size
 from traintop.records import Cause, Evidence, NotJudged, Row
 
 
@@ -58,7 +58,7 @@ class GradClipTooTight(Detector[GradClipTooTightThresholds]):
 
     def __init__(self, context: Context, thresholds: GradClipTooTightThresholds) -> None:
         super().__init__(context, thresholds)
-        size = int(thresholds.window)
+        size = window_size(thresholds.window)
         self._norms: deque[float] = deque(maxlen=size)
         self._left: deque[float] = deque(maxlen=size)
         self._losses: deque[float] = deque(maxlen=size)

@@ -15,6 +15,7 @@ from traintop.detectors.windows import (
     median,
     noise_floor,
     theil_sen,
+    window_size,
 )
 from traintop.records import Cause, Evidence, NotJudged, Row
 
@@ -82,7 +83,7 @@ class LossSpike(Detector[LossSpikeThresholds]):
 
     def __init__(self, context: Context, thresholds: LossSpikeThresholds) -> None:
         super().__init__(context, thresholds)
-        self._window: deque[float] = deque(maxlen=max(2, int(thresholds.window)))
+        self._window: deque[float] = deque(maxlen=window_size(thresholds.window))
         self._largest = -math.inf
         self._over_maximum = thresholds.over_maximum
         self._regime = 0

@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
-from traintop.detectors.windows import median
+from traintop.detectors.loss_level import ABSURD
+from traintop.detectors.windows import median, window_size
 from traintop.records import Cause, Evidence, NotJudged, Row
 
 
@@ -61,7 +62,7 @@ class NoisyGradients(Detector[NoisyGradientsThresholds]):
 
     def __init__(self, context: Context, thresholds: NoisyGradientsThresholds) -> None:
         super().__init__(context, thresholds)
-        size = int(thresholds.window)
+        size = window_size(thresholds.window)
         self._losses: deque[float] = deque(maxlen=size)
         self._cosines: deque[float] = deque(maxlen=size)
         self._regime = 0
@@ -86,7 +87,7 @@ class NoisyGradients(Detector[NoisyGradientsThresholds]):
         for row in rows:
             values = row.values
             loss = values.get("loss/train", math.nan)
-            if loss - loss == 0.0:
+            if -ABSURD < loss < ABSURD:
                 self._losses.append(loss)
             cosine = values.get("grad_cos", math.nan)
             if cosine == cosine:

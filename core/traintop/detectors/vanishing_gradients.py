@@ -102,7 +102,8 @@ class VanishingGradients(Detector[VanishingGradientsThresholds]):
             return ()
         rms = norms * self._scale
         # A norm may be so small that it is 0 per element.
-        rms = rms[np.isfinite(rms) & (rms > 0) & (self._chosen > 0)]
+        usable = np.isfinite(rms) & (rms > 0) & (self._chosen > 0)
+        rms = rms[usable]
         if len(rms) < 3:
             return ()
         self._judged = True
