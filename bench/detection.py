@@ -7,9 +7,9 @@ A run is a directory in traintop's diagnostics format with a `label.json`. It is
 `traintop check` does it. `--live` judges each run again up to the step of each of its findings and
 up to the step before, as somebody who watched would have seen it.
 
-`--signals loss` leaves the detectors the loss, learning rate and gradient norm of each step, which
-most logs have; `--signals scalars` everything but the layers; `--without run.json` forgets what
-the run said of itself.
+`--signals loss` leaves the detectors the loss, learning rate and gradient norm of each step, and the
+loss and accuracy of evaluations, which most logs have; `--signals scalars` everything but the
+layers; `--without run.json` forgets what the run said of itself.
 """
 
 from __future__ import annotations
@@ -38,8 +38,11 @@ from traintop.records import Finding, LayerNames, LayerStats, Row, RunInfo
 from traintop.session import read_whole
 from traintop.settings import Settings
 
-LOSS_KEYS = {"step", "epoch", "time", "num_batches", "loss", "learning_rate", "grad_norm"}
-TABLES = ("train_diagnostics.jsonl", "val_diagnostics.jsonl")
+AXES = {"step", "epoch", "time", "num_batches"}
+LOSS_KEYS = {
+    "train_diagnostics.jsonl": AXES | {"loss", "learning_rate", "grad_norm"},
+    "val_diagnostics.jsonl": AXES | {"loss", "accuracy"},
+}
 
 Judge = Callable[[Path], list[Finding]]
 
@@ -98,12 +101,11 @@ def reduced(runs: list[Path], signals: str, without: list[str]) -> Iterator[list
             for file in run.iterdir():
                 if file.name in without or (signals != "all" and file.name == "layers.jsonl"):
                     continue
-                if signals == "loss" and file.name == TABLES[1]:
-                    continue
-                if signals == "loss" and file.name == TABLES[0]:
+                kept_keys = LOSS_KEYS.get(file.name)
+                if signals == "loss" and kept_keys is not None:
                     records = map(json.loads, file.read_text().splitlines())
                     kept = [
-                        {key: value for key, value in record.items() if key in LOSS_KEYS}
+                        {key: value for key, value in record.items() if key in kept_keys}
                         for record in records
                     ]
                     (copy / file.name).write_text("".join(f"{json.dumps(each)}\n" for each in kept))

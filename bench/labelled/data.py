@@ -52,8 +52,8 @@ def make_data(recipe: Recipe) -> Data:
     }[recipe.family]
     count = recipe.train_samples + recipe.val_samples
     random = np.random.default_rng([recipe.seed, 4])
-    # More than are needed, where a class is to be in the majority.
-    split, outputs = make(recipe.world, 6 * count if recipe.majority else count, random)
+    # Where one of ten classes is to be in the majority, ten times as many are drawn, and some more.
+    split, outputs = make(recipe.world, 12 * count if recipe.majority else count, random)
     classification = split.targets.dtype == torch.int64
     if recipe.majority:
         split = _with_majority(split, count, recipe.majority)
@@ -108,6 +108,7 @@ def _with_majority(split: Split, count: int, share: float) -> Split:
     first = split.targets == 0
     wanted = round(share * count)
     kept = torch.cat([first.nonzero()[:wanted, 0], (~first).nonzero()[: count - wanted, 0]])
+    assert len(kept) == count, "too few samples were drawn"
     # Spread evenly, so that both splits have the share.
     kept = kept[torch.randperm(len(kept), generator=torch.Generator().manual_seed(0))]
     return Split(split.inputs[kept], split.targets[kept], split.group[kept])

@@ -1,4 +1,4 @@
-"""First steps that destroy the initial weights, in each of the ways that shows, and what does not."""
+"""First steps that destroy the initial weights, and beginnings that do not."""
 
 from __future__ import annotations
 
@@ -13,20 +13,25 @@ HUGE = 0.6 / (1.0 + TIME)
 """Updates whose first 8 add up to more than the weights, and which shrink as those grow."""
 
 LANGUAGE = RunInfo(task="language_modeling", num_classes=25, optimizer="adamw")
+CLASSES = RunInfo(task="classification", num_classes=10)
 ANOTHER = RunInfo(task="regression", optimizer="sgd")
 MEANS = RunInfo(task="regression", optimizer="adamw", cadence="epoch")
 
 
 def thrown(count: int = 8, height: float = 3.0) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """A loss that leaves upwards in its first steps and then stands near its start."""
-    return np.where((TIME > 1) & (TIME < 2 + count), height, 1.1) * noise(200, 0.05)
+    is_high = (TIME > 1) & (count + 1 >= TIME)
+    return np.where(is_high, height, 1.1) * noise(200, 0.05)
 
 
 @pytest.mark.parametrize(
     ("columns", "info", "until"),
     [
         pytest.param(
-            {"loss/train": 3.2 * thrown() / 1.1, "update_ratio": HUGE}, LANGUAGE, 16, id="thrown up"
+            {"loss/train": 3.2 * thrown(3, 1.3) / 1.1, "update_ratio": HUGE},
+            LANGUAGE,
+            16,
+            id="thrown up",
         ),
         pytest.param(
             {"loss/train": 2.5 * noise(200, 0.02), "update_ratio": HUGE, "lr": np.full(200, 0.08)},
@@ -35,13 +40,13 @@ def thrown(count: int = 8, height: float = 3.0) -> np.ndarray[tuple[int], np.dty
             id="stuck",
         ),
         pytest.param(
-            {"loss/train": 3.2 * thrown() / 1.1, "lr": np.full(200, 0.08)},
+            {"loss/train": 3.2 * thrown(3, 1.3) / 1.1, "lr": np.full(200, 0.08)},
             LANGUAGE,
             16,
             id="Adam's rate alone",
         ),
         pytest.param(
-            {"loss/train": thrown(height=9.0), "lr": np.full(200, 0.2)}, ANOTHER, 32, id="no update"
+            {"loss/train": thrown(height=9.0), "lr": np.full(200, 0.2)}, ANOTHER, 48, id="no update"
         ),
         pytest.param(
             {"loss/train": [7.7] + [1.0] * 9, "update_ratio": [0.04] + [0.002] * 9},
@@ -73,6 +78,7 @@ def test_weights_that_are_gone_are_told(
         ),
         pytest.param({"loss/train": thrown(2, 20.0)}, ANOTHER, id="two bad batches"),
         pytest.param({"loss/train": 1.1 * noise(200, 0.4)}, ANOTHER, id="heavy noise"),
+        pytest.param({"loss/train": 0.05 * noise(200, 0.9)}, CLASSES, id="resumed"),
         pytest.param(
             {"loss/train": learning(200), "lr": np.full(200, 0.08)}, LANGUAGE, id="Adam that learns"
         ),

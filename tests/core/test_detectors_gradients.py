@@ -306,6 +306,22 @@ def test_epoch_means_need_a_loss_that_suffers() -> None:
     assert of(watch(columns, info, stride=30), "zero_grad_missing") == []
 
 
+@pytest.mark.parametrize(("stride", "frozen", "found"), [(30, 1e-3, 1), (1, 1e-3, 0), (30, 0.0, 0)])
+def test_a_cosine_near_1_over_whole_epochs_is_enough(
+    stride: int, frozen: float, found: int
+) -> None:
+    info = RunInfo(cadence="epoch", task="classification", num_classes=2)
+    columns = {
+        "loss/train": np.array([0.68, 0.57, 0.49, 0.43]),
+        "grad_norm": np.array([18.8, 26.5, 30.9, 33.4]),
+        "grad_cos": np.array([0.995, 0.999, 0.999, 0.999]),
+    }
+    stats = {"update_ratio": [1e-3, frozen], "grad_norm": [10.0, 10.0]}
+    layers = layers_at(dict.fromkeys(range(4), stats))
+    engine = watch(columns, info, layers=layers, stride=stride)
+    assert len(of(engine, "zero_grad_missing")) == found
+
+
 # --- noisy_gradients ------------------------------------------------------------------------------
 
 

@@ -11,7 +11,10 @@ from traintop.detectors.loss_level import ABSURD
 from traintop.records import Row
 
 LOSSES = 24
-"""First losses that are looked at one by one."""
+"""First losses that are looked at one by one ..."""
+
+LATER = 40
+"""... and up to which those after them are: what is noise goes on."""
 
 LEVEL_AFTER = 24
 """Records after which the smoothed loss says whether anything was learnt ..."""
@@ -30,6 +33,12 @@ BLOWN, BLOWN_LOSSES, BLOWN_MOST, BLOWN_LEVEL = 1.75, 4, 4.0, 0.8
 """Without updates: four of the first losses are above the lower multiple of the very first, one of
 them above the higher one, and the level has not fallen below that share of it. The noise of batches
 does not do that to a loss."""
+
+BLOWN_KNOWN = 1.35
+"""The same where guessing is known: the first losses of a classifier have little noise."""
+
+CALMED = 2.0
+"""And the highest of them is this multiple of all that come after: noise stays as it was."""
 
 SHRUNK = 8.0
 """Factor by which the update over the weights falls from the first mean to the second at the same
@@ -74,7 +83,7 @@ class FirstSteps:
         self.is_over = loss.count >= LAST
         for row in rows:
             value = row.values.get("loss/train")
-            if len(self._losses) < LOSSES and value is not None and value - value == 0.0:
+            if len(self._losses) < LATER and value is not None and value - value == 0.0:
                 self._losses.append(value)
         if not self._losses or context.is_open("nan_inf"):
             return False
@@ -86,11 +95,11 @@ class FirstSteps:
             # The first means are over many steps, in which a run that is fine has learnt something.
             return (
                 max(self._losses[:2]) >= self._no_better * guessing
-                or context.updates.first[0] > HALF
+                or (bool(context.updates.first) and context.updates.first[0] > HALF)
                 or self._weights_grew(context)
             )
         start = max(first, guessing)
-        thrown = sum(self._above * start < each < ABSURD for each in self._losses)
+        thrown = sum(self._above * start < each < ABSURD for each in self._losses[:LOSSES])
         if thrown >= 2 and loss.count >= 8:
             return True
         if LEVEL_AFTER <= loss.count <= 2 * LEVEL_AFTER:
@@ -111,18 +120,22 @@ class FirstSteps:
         )
 
     def _blew_up(self, context: Context) -> bool:
-        """The same by the losses alone, where no updates are recorded and guessing is not known.
+        """The same by the losses alone, where no updates are recorded.
 
-        `divergence` asks for more there, since it cannot wait for what the noise turns out to be.
+        `divergence` asks for more at once; this waits for whether the loss comes down again.
         """
         loss = context.loss
-        if context.averaged or context.updates.count or not loss.count >= LEVEL_AFTER:
+        losses = self._losses
+        if context.averaged or context.updates.count or len(losses) < LATER:
             return False
-        start = self._losses[0]
-        high = sum(each > BLOWN * start for each in self._losses)
+        guessing = guessing_loss(context.info)
+        start = max(losses[0], guessing)
+        blown, most = (BLOWN_KNOWN, BLOWN) if guessing > 0 else (BLOWN, BLOWN_MOST)
+        highest = max(losses[:LOSSES])
         return (
-            high >= BLOWN_LOSSES
-            and max(self._losses) > BLOWN_MOST * start > 0.0
+            sum(each > blown * start for each in losses[:LOSSES]) >= BLOWN_LOSSES
+            and highest > most * start > 0.0
+            and highest > CALMED * max(losses[LOSSES:])
             and loss.level >= BLOWN_LEVEL * start
         )
 
@@ -130,7 +143,7 @@ class FirstSteps:
         first = context.updates.first
         if context.averaged:
             large = bool(first) and first[0] > self._update_averaged
-            return large or self._weights_grew(context)
+            return large or self._is_adam(context) or self._weights_grew(context)
         if first:
             return math.fsum(first) > self._updates
         return self._is_adam(context)

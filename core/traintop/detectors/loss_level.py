@@ -15,6 +15,9 @@ SMOOTHING = 15
 SMOOTHING_AVERAGED = 3
 """The same where each record is itself a mean over many steps."""
 
+LOG_RECORDS = math.log(1000)
+"""Of the records that standard errors are meant for: about as many as the labelled runs have."""
+
 HARM_OF_BEST = 0.25
 HARM_OF_PROGRESS = 0.22
 HARM_ERRORS = 7.0
@@ -124,11 +127,15 @@ class LossLevel:
         Args:
             of_best: Share of the best level.
             of_progress: Share of the progress made.
-            errors: Standard errors of the level. The best is the least of many medians, which
-                lies about 4 of them below the mean after 100,000 records.
+            errors: Standard errors of the level in the first 1000 records. The best is the least
+                and the level the largest of many medians, which lie ever further apart: by the
+                root of the logarithm of how many there are (the extremes of normal noise).
         """
+        growth = math.sqrt(max(1.0, math.log(max(1, self.count)) / LOG_RECORDS))
         return max(
-            of_best * abs(self.best), of_progress * self.progress, errors * self.standard_error
+            of_best * abs(self.best),
+            of_progress * self.progress,
+            errors * growth * self.standard_error,
         )
 
     @property

@@ -162,8 +162,8 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
         jump = self._jump()
         if jump is not None and self._thrown_back():
             return self._jumped(jump)
-        if context.is_open("divergence"):
-            return self._diverged()
+        if context.is_open("divergence") and (found := self._diverged()) is not None:
+            return found
         if updates.median > thresholds.update and not context.averaged and self._thrown_back():
             return self._large_steps("Steps are so large that they throw the loss back")
         if not self._first.is_over and self._first.destroyed_weights(rows, context):
@@ -213,7 +213,9 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
         if not context.lr > thresholds.ramp_rise * self._worked:
             self._ramp = 0
             return False
-        if not (loss.progress > 0.5 * abs(loss.start) and loss.rise > self._ramp_limit()):
+        # A first loss that noise threw high makes no progress of what follows.
+        learnt = loss.progress > max(0.5 * abs(loss.start), 5.0 * loss.noise)
+        if not (learnt and loss.rise > self._ramp_limit()):
             self._ramp = max(0, self._ramp - new)
             return False
         if not self._ramp:

@@ -180,6 +180,7 @@ class MemoryLeak(Detector[MemoryLeakThresholds]):
             and sum(rises[-2:]) >= thresholds.steady * sum(rises[:2])
             # Memory that comes and goes with the length of the batches reaches no new height.
             and blocks[BLOCKS // 2] > scale.highest
+            and not self._slows_down(index)
         )
         if self.current is not None:
             return self._judge_open(step, blocks[-1], level, grows=grows)
@@ -228,6 +229,15 @@ class MemoryLeak(Detector[MemoryLeakThresholds]):
                 "append metrics to lists as .detach().cpu(), and clear the lists each epoch",
             ),
         )
+
+    def _slows_down(self, index: int) -> bool:
+        """Whether larger blocks, where noise hides it less, rise ever less: an allocator fills."""
+        for scale in self._scales[index + 1 :]:
+            rises = [after - before for before, after in pairwise(scale.blocks)]
+            half = len(rises) // 2
+            if half and sum(rises[-half:]) < self.thresholds.steady * sum(rises[:half]):
+                return True
+        return False
 
     def _judge_open(self, step: int, now: float, before: float, *, grows: bool) -> Findings:
         """It is over when memory falls back, or has stood still for as long as it was judged."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from traintop.detectors.base import Findings, Thresholds
-from traintop.detectors.guessing import guessing_loss
 from traintop.detectors.hindrances import hindrance
 from traintop.detectors.loss_trend import Stretch
 from traintop.detectors.stall import StallDetector, StallThresholds, accuracy
@@ -41,7 +40,7 @@ class Plateau(StallDetector[PlateauThresholds]):
             # What has never left the level of guessing is not learning, which is another finding.
             return ()
         low = learnt < self.thresholds.low_accuracy
-        known = guessing_loss(context.info) > 0 or (
+        known = self.near_guessing(stretch.after) or (
             low and stretch.after > self.thresholds.high_start * start
         )
         evidence = list(self.evidence(stretch, step))

@@ -60,6 +60,9 @@ class StallThresholds(Thresholds, frozen=True):
     """... and a constant rate below this share is its end ..."""
     lr_decayed_by: float = 0.5
     """... unless it got there in this first share of the planned steps."""
+    near_guessing: float = 0.6
+    """Share of the loss of guessing above which most that could be learnt is not: a warning. Below
+    it, a flat loss may be the noise of the labels, and is advice."""
     learnt: float = 0.93
     """Share of the loss of guessing, or of the first losses, below which something has been learnt
     (`not_learning`)."""
@@ -124,6 +127,14 @@ class StallDetector(Detector[S]):
             return thresholds.high_of_start * self.context.trend.start
         share = thresholds.high_language if is_language(info) else thresholds.high
         return share * self.reference
+
+    def near_guessing(self, level: float) -> bool:
+        """Whether a level is near the loss of guessing, with dropout and without."""
+        last = self.context.evaluations.last
+        if last is not None and last.loss < level:
+            level = last.loss
+        # A comparison with NaN is false: without a number of classes nothing is near.
+        return level > self.thresholds.near_guessing * guessing_loss(self.context.info)
 
     def evidence(self, stretch: Stretch, step: int) -> tuple[Evidence, ...]:
         """What was measured of the stretch."""

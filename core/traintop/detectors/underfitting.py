@@ -14,23 +14,35 @@ from traintop.records import Cause, Evidence, NextTest
 
 
 class UnderfittingThresholds(StallThresholds, frozen=True):
-    """Thresholds of `underfitting`. No absolute level exists without a known number of classes."""
+    """Thresholds of `underfitting`.
+
+    A task has a floor of its own, the noise of its labels, that no log tells. A warning therefore
+    takes a loss near that of guessing, or a model that is too small to be anything but the limit.
+    """
 
     most_accuracy: float = 0.8
     """Share of the way from guessing to all correct that the accuracy must not have come: what is
     well above it has a high loss for other reasons (smoothed labels, a wrong loss)."""
+    tiny: float = 1000
+    """Parameters below which a model is tiny, with ..."""
+    samples_per_parameter: float = 20
+    """... so many samples an epoch for each of them; a sample of a language model is many tokens,
+    so its own count is not asked for."""
     gap: float = 0.25
     """Share by which the validation loss may stand above the training loss: a wider gap is a model
     that fits what it has seen."""
 
 
 class Underfitting(StallDetector[UnderfittingThresholds]):
-    """A plateau of a classifier that has learnt something, at an lr that was not lowered."""
+    """A plateau after something was learnt, at a learning rate that was not lowered."""
 
     id = "underfitting"
     title = "The model underfits: it has stopped learning far above the loss of a good fit"
-    needs = "training and validation loss or accuracy of a classifier, and the number of classes"
-    record = "num_classes=, planned_steps=; recorder.evaluate(loss=..., accuracy=...)"
+    needs = "training and validation loss or accuracy, and the number of classes or a tiny model"
+    record = (
+        "num_classes=, batch_size=, steps_per_epoch=, planned_steps=;"
+        " recorder.evaluate(loss=..., accuracy=...)"
+    )
     thresholds_type: ClassVar[type[Thresholds]] = UnderfittingThresholds
 
     def judge(self, stretch: Stretch, step: int) -> Findings:
@@ -40,13 +52,17 @@ class Underfitting(StallDetector[UnderfittingThresholds]):
         guessing = guessing_loss(context.info)
         classes = context.info.num_classes or 0
         level = stretch.after
-        if not guessing > 0 or is_language(context.info) or level > thresholds.learnt * guessing:
+        tiny = self._is_tiny()
+        if guessing > 0 and level > thresholds.learnt * guessing:
+            return ()
+        if not tiny and (not guessing > 0 or is_language(context.info)):
             return ()
         learnt = accuracy(context)
         last = context.evaluations.last
         if last is None or (math.isnan(last.loss) and math.isnan(learnt)):
             return ()
-        most = 1.0 / classes + thresholds.most_accuracy * (1.0 - 1.0 / classes)
+        chance = 1.0 / classes if classes > 1 else 0.0
+        most = chance + thresholds.most_accuracy * (1.0 - chance)
         if learnt > most or last.loss > level * (1.0 + thresholds.gap):
             return ()
         # A rate that was lowered, or weights that something holds back, are not a small model.
@@ -61,7 +77,7 @@ class Underfitting(StallDetector[UnderfittingThresholds]):
         if learnt == learnt:
             evidence.append(Evidence(what="best accuracy", value=learnt, threshold=most))
         return self.open(
-            "warning",
+            "warning" if tiny or self.near_guessing(level) else "info",
             max(context.trend.first_step, round(stretch.steps[0])),
             evidence,
             series=("loss/train", "loss/val"),
@@ -76,6 +92,13 @@ class Underfitting(StallDetector[UnderfittingThresholds]):
             ),
             fixes=self._fixes(),
         )
+
+    def _is_tiny(self) -> bool:
+        info = self.context.info
+        parameters = info.parameters or 0
+        samples = (info.steps_per_epoch or 0) * (info.batch_size or 0)
+        enough = samples > self.thresholds.samples_per_parameter * parameters
+        return 0 < parameters < self.thresholds.tiny and (enough or is_language(info))
 
     def _causes(self) -> tuple[Cause, ...]:
         info = self.context.info

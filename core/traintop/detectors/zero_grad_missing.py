@@ -26,6 +26,11 @@ class ZeroGradMissingThresholds(Thresholds, frozen=True):
     cosine: float = 0.9
     """Median cosine between successive gradients; a prototype's value. Batches alone reach it only
     where they are nearly the whole of the data."""
+    certain: float = 0.98
+    """Mean cosine over the batches of an epoch or window that says it alone: of single batches it
+    is reached only where each is all of the data ..."""
+    batches: float = 8
+    """... which it is not in an epoch of these many."""
     growth: float = 3.5
     """Multiple of the first norm that is reached; a prototype's value. sqrt(12) = 3.5."""
     rises: float = 0.9
@@ -140,10 +145,21 @@ class ZeroGradMissing(Detector[ZeroGradMissingThresholds]):
         grown = norms[-1] > thresholds.growth * norms[0] or (lost and len(norms) == 1)
         loss = context.loss
         harmed = lost or (len(norms) > 2 and (loss.harmed or loss.level > loss.start))
-        if median(cosines) > thresholds.cosine and grown and harmed:
+        certain = self._certain(median(cosines))
+        if certain or (median(cosines) > thresholds.cosine and grown and harmed):
             return self._open()
         self._over = len(norms) >= thresholds.records
         return ()
+
+    def _certain(self, cosine: float) -> bool:
+        """Whether the mean cosine over many batches leaves nothing else, of layers all updated."""
+        thresholds = self.thresholds
+        if cosine < thresholds.certain or len(self._cosines) < 2:
+            return False
+        if self.context.stride < thresholds.batches:
+            return False
+        updates = self.context.layers.last.get("update_ratio")
+        return updates is not None and bool((updates > 0).all())
 
     def _verdict(self) -> Findings:
         layers = self.context.layers
