@@ -63,7 +63,7 @@ def _staircase(seen: Seen) -> bool:
     rows = smooth[: epochs * length].reshape(epochs, length)
     rows = np.array([_detrended(row) for row in rows])
     pairs = [np.corrcoef(a, b)[0, 1] for a, b in pairwise(rows)]
-    return float(np.mean(pairs)) > 0.35 and float(rows.std()) > 0.08
+    return float(np.mean(pairs)) > 0.35 and float(rows[1:].std()) > 0.1
 
 
 def _detrended(row: Series) -> Series:
@@ -162,16 +162,16 @@ def _noisy(seen: Seen) -> bool:
 
 
 def _swings(seen: Seen) -> bool:
-    """At least six turns that one sees, of a third and more, in the later two thirds."""
+    """At least six turns of a third and more in the later half, and not at the floor."""
     if not seen.loss.max() < 20 * seen.run.baseline:
         # That is no swing but a divergence.
         return False
-    later = seen.loss[len(seen.loss) // 3 :]
+    later = seen.loss[len(seen.loss) // 2 :]
     turns, rising, extreme = 0, True, later[0]
     for value in later:
         if (value > extreme) == rising:
             extreme = value
-        elif max(value, extreme) > 1.35 * min(value, extreme) + 0.04 * seen.run.baseline:
+        elif max(value, extreme) > 1.35 * min(value, extreme) + 0.1 * seen.run.baseline:
             turns, rising, extreme = turns + 1, not rising, value
     return turns >= 6
 

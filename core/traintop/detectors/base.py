@@ -28,6 +28,9 @@ from traintop.records import (
 
 Findings = tuple[Finding, ...]
 
+MOST_EPISODES = 100
+"""The last episode that a detector tells of does not end: what comes and goes so often is there."""
+
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of a detector's thresholds. Each field is a setting, `detectors.<id>.<field>`."""
@@ -155,6 +158,8 @@ class Detector(Generic[T]):
 
     def resolve(self, step: int, **fields: Any) -> Findings:
         """End the open episode; `step` is the first at which it was over."""
+        if self._episodes >= MOST_EPISODES:
+            return ()
         found = self.update(resolved_step=step, **fields)
         self.current = None
         return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from traintop.detectors.base import Detector, Thresholds
 from traintop.detectors.context import Context
 from traintop.detectors.registry import DETECTORS, resolve_thresholds
@@ -127,12 +129,15 @@ class Engine:
         self.context.observe_layer_names(names)
         self._run("on_layer_names", names)
 
+    # Absurd statistics may overflow on the way to a rule, which takes infinities as it must anyway.
+    @np.errstate(over="ignore")
     def feed_layers(self, stats: LayerStats) -> list[Finding]:
         """Take per-layer statistics."""
         news = self._end_block()
         self.context.observe_layers(stats)
         return news + self._run("on_layers", stats)
 
+    @np.errstate(over="ignore")
     def feed_rank(self, rank: int, row: Row) -> list[Finding]:
         """Take a training record of one of several ranks, those of rank 0 included.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import ClassVar
 
 import numpy as np
@@ -26,6 +27,9 @@ from traintop.records import (
 
 LARGE_UPDATE = 0.02
 """Median update over weights that tells of a learning rate too high; a prototype's value."""
+
+FIRST_NORMS = 6
+"""Norms of a run that are those of its first gradients."""
 
 LAYER_MEMORY = 0.1
 """Weight of the newest record in a layer's usual (geometric mean) gradient norm."""
@@ -87,7 +91,7 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         self._quiet = 0
         self._peak = (0.0, 0)
         self._clipped = False
-        self._starts: list[float] = []
+        self._starts: deque[float] = deque(maxlen=FIRST_NORMS)
         self._scale: StartScale | None = None
         self._names: tuple[str, ...] = ()
         self._layer_usual: Floats | None = None
@@ -155,7 +159,7 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
                 return self._grown(step)
         if self.current is not None:
             return self._below(step)
-        if count < 6:
+        if count < FIRST_NORMS:
             return self._judge_start(step, norm)
         return ()
 

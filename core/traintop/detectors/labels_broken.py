@@ -9,7 +9,7 @@ from typing import ClassVar
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
 from traintop.detectors.evaluations import Evaluation
-from traintop.detectors.guessing import guessing_loss
+from traintop.detectors.guessing import guessing_loss, is_language
 from traintop.detectors.hindrances import CONSTANT, hindrance
 from traintop.records import Cause, Evidence, NextTest, NotJudged, Row
 
@@ -186,13 +186,15 @@ class LabelsBroken(Detector[LabelsBrokenThresholds]):
         thresholds = self.thresholds
         updates, layers = context.updates, context.layers
         majority = max(each.majority for each in latest)
+        # A language model with one answer for everything is at the entropy of its tokens, not here.
+        differ = majority < CONSTANT or (math.isnan(majority) and is_language(context.info))
         return (
             self._patient(step, thresholds.patience_without_fit)
             and context.loss.level > 0.9 * guessing
             and (updates.full or context.averaged)
             and updates.median > thresholds.healthy_update
             and layers.records > 1
-            and majority < CONSTANT
+            and differ
             and hindrance(context) is None
         )
 

@@ -34,7 +34,7 @@ class LrTooHighThresholds(Thresholds, frozen=True):
     """The same once `divergence` has been found, which needs less (a prototype's value)."""
     first_updates: float = 0.8
     """Sum of the first 8 updates over the weights: the initial weights are gone. Healthy runs of
-    the same models stay below 0.3."""
+    the same models stay below 0.4."""
     first_update_averaged: float = 0.05
     """The first update that is known where records are means over many steps: it comes after many
     others, which were larger."""
@@ -176,9 +176,9 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
         """The last rise of the learning rate to more than has worked, if it was a moment ago."""
         context = self.context
         jumps = context.lr_jumps
-        if not jumps or not jumps[-1].after >= self.thresholds.lr_rise * jumps[-1].before > 0:
+        jump = jumps[-1] if jumps else None
+        if jump is None or not jump.after >= self.thresholds.lr_rise * jump.before > 0:
             return None
-        jump = jumps[-1]
         patience = self.thresholds.after_jump * context.stride
         return None if jump.restart or context.last_step - jump.step > patience else jump
 
@@ -224,18 +224,17 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
         return self._ramp >= (2 if context.averaged else thresholds.ramp_records)
 
     def _ramp_limit(self) -> float:
-        thresholds = self.thresholds
+        limits = self.thresholds
         return self.context.loss.limit(
-            thresholds.ramp_of_best, thresholds.ramp_of_progress, thresholds.ramp_errors
+            limits.ramp_of_best, limits.ramp_of_progress, limits.ramp_errors
         )
 
     def _large_steps(self, title: str) -> _Case:
         context = self.context
         update = context.updates.median
-        onset = max(0, round(context.last_step - LOSSES * context.stride))
         return _Case(
             title,
-            onset,
+            max(0, round(context.last_step - LOSSES * context.stride)),
             (self._update_evidence(self.thresholds.update), *self._loss_evidence()),
             Cause(
                 cause="learning rate too high",
@@ -249,18 +248,20 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
         context = self.context
         first = context.updates.first
         thresholds = self.thresholds
-        if first:
-            moved = math.fsum(first)
-            limit = (
-                thresholds.first_update_averaged if context.averaged else thresholds.first_updates
-            )
-            what = "sum of the first updates over the weights"
+        averaged = context.averaged
+        limit = thresholds.first_update_averaged if averaged else thresholds.first_updates
+        moved = first[0] if averaged and first else math.fsum(first)
+        basis: Literal["measured", "inferred"] = "inferred"
+        what = "first updates over the weights, added up"
+        if moved > limit:
             because = f"the first steps moved the weights by {moved:.2g} of their norm"
-            basis: Literal["measured", "inferred"] = "measured"
-        else:
+            basis = "measured"
+        elif "adam" in (context.info.optimizer or "").lower():
             moved, limit, what = context.lr, thresholds.adam_lr, "learning rate of Adam"
             because = f"Adam moves each weight by about lr = {moved:.2g} in a first step"
-            basis = "inferred"
+        else:
+            moved, limit, what = context.loss.level, context.loss.first, "smoothed loss"
+            because = "the first losses were thrown up, and it stands near the first one since"
         evidence = Evidence(what=what, value=moved, threshold=limit, step=context.last_step)
         return _Case(
             "The first steps destroyed the initial weights",
@@ -318,8 +319,7 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
     def _diverged(self) -> _Case | None:
         context = self.context
         found = context.raised["divergence"]
-        jump = self._jump()
-        if jump is not None:
+        if (jump := self._jump()) is not None:
             return self._jumped(jump)
         if context.lr >= self.thresholds.ramp_rise * self._worked > 0:
             return self._ramped()._replace(onset=found.onset_step)
@@ -365,8 +365,8 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
 
     def _loss_evidence(self) -> tuple[Evidence, ...]:
         loss = self.context.loss
-        step = self.context.last_step
         best = Evidence(what="best smoothed loss", value=loss.best, step=loss.best_step)
+        step = self.context.last_step
         now = Evidence(what="loss", value=loss.last, threshold=self._thrown_back_from(), step=step)
         return (now, best) if loss.best < math.inf else (now,)
 
