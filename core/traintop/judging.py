@@ -33,7 +33,8 @@ FIRST_EVENTS = 100
 
 EVAL_ROLES = frozenset({"loss/val", "accuracy/val", "balanced_accuracy", "majority_pred_fraction"})
 
-_RANK = re.compile(r"rank(\d+)/train")
+# Ranks are numbered from 0, and what is kept of them is as wide as the largest number.
+_RANK = re.compile(r"rank(\d{1,5})/train")
 
 # What happened at a step is fed before the step's record, what was measured of it after that.
 _EVENT, _TRAIN, _LAYERS, _EVAL = range(4)

@@ -38,7 +38,11 @@ class DataNotShuffledThresholds(Thresholds, frozen=True):
     """
 
     epochs: float = 3
-    """Whole epochs that must be there."""
+    """Whole epochs that must be there ..."""
+    epochs_sure: float = 2
+    """... or so many, where they are correlated beyond doubt:"""
+    sure_z: float = 6.0
+    """standard errors of Fisher's z of the correlation, by which it is above 0."""
     correlation: float = 0.3
     """Mean correlation of neighbouring epochs (a prototype's value) ..."""
     errors: float = 4.0
@@ -46,9 +50,9 @@ class DataNotShuffledThresholds(Thresholds, frozen=True):
     amplitude: float = 0.1
     """Standard deviation of the common pattern, in log-loss: 10 % ..."""
     sure_correlation: float = 0.6
-    """... or, where the epochs are correlated so highly, ..."""
-    sure_amplitude: float = 0.03
-    """... 3 %: the documents of a corpus differ by less than classes do."""
+    """... or, where the epochs are correlated so highly (as highly as two alone must be), ..."""
+    sure_amplitude: float = 0.02
+    """... 2 %: the documents of a corpus differ by less than classes do."""
     running_mean: float = 25.0
     """Ratio of the variance of successive differences in the first quarter of the epochs to the
     last: a mean that starts anew each epoch is noisy first and still later; that is a matter of
@@ -144,24 +148,27 @@ class DataNotShuffled(Detector[DataNotShuffledThresholds]):
         self._past.append(_detrended(_binned(values, self._length)))
         self._starts.append(begun)
         del self._past[:-KEPT], self._starts[:-KEPT]
-        if len(self._past) < self.thresholds.epochs:
+        if len(self._past) < self.thresholds.epochs_sure:
             return ()
         return self._judge(step)
 
     def _judge(self, step: int) -> Findings:
         thresholds = self.thresholds
         self._judged = True
-        # The first epoch of a run falls too steeply to have a pattern besides.
         rows = self._past
         size = len(rows[0])
         correlations = [_correlation(one, other) for one, other in pairwise(rows)]
+        # The first epochs fall too steeply to show a pattern besides; the last two may do.
+        if self._sure(correlations[-1], size):
+            rows, correlations = rows[-2:], correlations[-1:]
+        elif len(rows) < thresholds.epochs:
+            return ()
         mean = sum(correlations) / len(correlations)
         limit = max(
             thresholds.correlation,
             thresholds.errors / math.sqrt(max(1, size - 2) * len(correlations)),
         )
-        pattern = np.mean(rows, axis=0)
-        amplitude = float(pattern.std())
+        amplitude = float(np.mean(rows, axis=0).std())
         sure = mean > max(limit, thresholds.sure_correlation)
         least = thresholds.sure_amplitude if sure else thresholds.amplitude
         repeats = (
@@ -194,7 +201,7 @@ class DataNotShuffled(Detector[DataNotShuffledThresholds]):
                 Evidence(
                     what="pairs of epochs compared, all of them correlated",
                     value=float(len(correlations)),
-                    threshold=thresholds.epochs - 1,
+                    threshold=1.0,
                 ),
             ),
             series=("loss/train",),
@@ -215,6 +222,14 @@ class DataNotShuffled(Detector[DataNotShuffledThresholds]):
                 "for a stream: a larger shuffle buffer, another order of the shards each epoch",
             ),
         )
+
+    def _sure(self, correlation: float, size: int) -> bool:
+        """Whether two epochs alone are correlated beyond doubt."""
+        thresholds = self.thresholds
+        if correlation <= thresholds.sure_correlation or size < 4:
+            return False
+        z = math.atanh(min(correlation, 0.999999)) * math.sqrt(size - 3)
+        return z > thresholds.sure_z
 
     def _is_running_mean(self, rows: Sequence[Floats]) -> bool:
         quarter = max(2, len(rows[0]) // 4)

@@ -83,6 +83,8 @@ class Straggler(Detector[StragglerThresholds]):
     def _judge(self, first: int, step: int, times: Floats) -> Findings:
         thresholds = self.thresholds
         known = times[np.isfinite(times)]
+        if len(known) < 2:
+            return ()
         usual = float(np.median(known)) if len(known) > 3 else float(known.min())
         if not usual > 0:
             return ()
