@@ -7,9 +7,9 @@ A run is a directory in traintop's diagnostics format with a `label.json`. It is
 `traintop check` does it. `--live` judges each run again up to the step of each of its findings and
 up to the step before, as somebody who watched would have seen it.
 
-`--signals loss` leaves the detectors the loss, learning rate and gradient norm of each step, and the
-loss and accuracy of evaluations, which most logs have; `--signals scalars` everything but the
-layers; `--without run.json` forgets what the run said of itself.
+`--signals loss` leaves the detectors what most logs have: loss, learning rate and gradient norm of
+each step, loss and accuracy of evaluations; `--signals scalars` everything but the layers;
+`--without run.json` forgets what the run said of itself.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def _episode(group: list[Finding]) -> Episode:
     steps = [each for each in over if each is not None]
     return Episode(
         root=root.id,
-        severity=max((each.severity for each in group), key=SEVERITIES.index),
+        severity=SEVERITIES[max(SEVERITIES.index(each.severity) for each in group)],
         onset_step=min(each.onset_step for each in group),
         resolved_step=max(steps) if len(steps) == len(over) else None,
         findings=ordered,

@@ -19,7 +19,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -309,6 +309,7 @@ def run(
     *,
     target: str,
     checkpoint: str | Path | None = None,
+    compare: Sequence[str | Path] = (),
     device: str = "auto",
     seed: int = 0,
     options: Mapping[str, float] | None = None,
@@ -329,7 +330,13 @@ def run(
         AnalysisError: It cannot be started.
     """
     request = make_request(
-        name, target=target, checkpoint=checkpoint, device=device, seed=seed, options=options
+        name,
+        target=target,
+        checkpoint=checkpoint,
+        compare=compare,
+        device=device,
+        seed=seed,
+        options=options,
     )
     job = Job(request, python=python, run_dir=run_dir, out=out, time_limit=time_limit)
     try:

@@ -170,12 +170,13 @@ class Judge:
         names = [name for table in tables for name in table.series]
         events = {event.event for event in self._run.events[:FIRST_EVENTS]}
         told, self._told = self._told, with_profile(self._info, self._profile, names, events)
-        before, self._understood = self._understood, {"run.json": self._told}
+        understood: dict[str, object] = {"run.json": self._told}
+        before, self._understood = self._understood, understood
         for ref in self._catalogue.refs(self._run):
             if ref.role is not None:
-                self._understood[ref.role] = ref.table, ref.name
+                understood[ref.role] = ref.table, ref.name
         if any(self._fed.values()):
-            same = all(self._understood[each] == meant for each, meant in before.items())
+            same = all(understood[each] == meant for each, meant in before.items())
             self.in_order = self.in_order and same
         return [] if self._told == told else self._engine.retarget(self._told)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -25,6 +25,7 @@ def make_request(
     *,
     target: str,
     checkpoint: str | Path | None = None,
+    compare: Sequence[str | Path] = (),
     device: str = "auto",
     seed: int = 0,
     options: Mapping[str, float] | None = None,
@@ -37,6 +38,7 @@ def make_request(
         analysis=name,
         target=target,
         checkpoint=None if checkpoint is None else str(Path(checkpoint).absolute()),
+        compare=[str(Path(each).absolute()) for each in compare],
         device="cpu" if device == "auto" else device,
         seed=seed,
         options=dict(options or {}),
@@ -126,6 +128,14 @@ def check_request(request: Request) -> None:
         raise AnalysisError(f"the target's file {where} does not exist")
     if request.checkpoint is not None and not Path(request.checkpoint).exists():
         raise AnalysisError(f"checkpoint {request.checkpoint} does not exist")
+    if request.compare and not ANALYSES[request.analysis].compares:
+        names = ", ".join(each.id for each in ANALYSES.values() if each.compares)
+        raise AnalysisError(f"{request.analysis} looks at one checkpoint; {names} compare several")
+    if request.compare and request.checkpoint is None:
+        raise AnalysisError("--compare needs a --checkpoint that the others are set beside")
+    for each in request.compare:
+        if not Path(each).exists():
+            raise AnalysisError(f"checkpoint {each} does not exist")
 
 
 def environment(device: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What is found does not depend on how the files of a run came: in pieces, or at different rates."""
+"""What is found does not depend on how the files of a run came: in pieces, at different rates."""
 
 from __future__ import annotations
 

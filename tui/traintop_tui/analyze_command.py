@@ -20,6 +20,13 @@ def analyze(arguments: Sequence[str]) -> int:
     parser.add_argument("--list", action="store_true", help="list the analyses and their options")
     parser.add_argument("--target", metavar="FILE:FUNCTION", help="what builds model and data")
     parser.add_argument("--checkpoint", metavar="CKPT", help="weights to load into it")
+    parser.add_argument(
+        "--compare",
+        metavar="CKPT",
+        action="append",
+        default=[],
+        help="a further checkpoint, set beside it; may be repeated",
+    )
     parser.add_argument("--run", metavar="DIR", type=Path, help="the run that it belongs to")
     parser.add_argument("--device", default="auto", help="cpu, cuda:N or auto (default)")
     parser.add_argument("--python", metavar="PY", help="interpreter of the training environment")
@@ -42,6 +49,7 @@ def analyze(arguments: Sequence[str]) -> int:
         parsed.name,
         target=target,
         checkpoint=parsed.checkpoint,
+        compare=parsed.compare,
         device=parsed.device,
         seed=parsed.seed,
         options=_options(parsed.set),

@@ -36,6 +36,10 @@ class Analysis:
     key: str | None = None
     """The key that starts it from the app."""
     options: tuple[Option, ...] = ()
+    compares: bool = False
+    """Whether further checkpoints can be set beside the first."""
+    keeps_initial: bool = False
+    """Whether it compares with the weights that the target built, before the checkpoint's."""
 
 
 ANALYSES: dict[str, Analysis] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +28,13 @@ class Context:
     seed: int
     options: Mapping[str, float | None]
     """The analysis' options, defaults filled in."""
+    checkpoint: Path | None = None
+    """Where the weights are from; None: the model is as the target built it."""
+    compare: Sequence[Path] = ()
+    """Further checkpoints that the request names."""
+    initial: Mapping[str, torch.Tensor] | None = None
+    """The parameters as the target built them, before the checkpoint was loaded; on the CPU, and
+    only where the analysis asks for them (`Analysis.keeps_initial`)."""
     step: int | None = None
     """The step of the checkpoint, where it is known."""
     optimizer_state: Mapping[str, Any] | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 
@@ -16,6 +16,8 @@ class Request:
     """`FILE.py:FUNCTION` or `package.module:FUNCTION`."""
     checkpoint: str | None = None
     """None: the target's model as it is built."""
+    compare: Sequence[str] = ()
+    """Further checkpoints, set beside it."""
     device: str = "cpu"
     """`cpu` or `cuda:N`."""
     seed: int = 0

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from traintop.analyses import Analysis
     from traintop.analyses.context import Context
     from traintop.analyses.request import Request
     from traintop.analyses.target import Target
@@ -110,7 +111,7 @@ def _run(request: Request, events: Events) -> None:
             f"{analysis.id} has no option {unknown[0]!r}: {', '.join(options)}"
         )
     options.update(request.options)
-    context = _prepare(request, options, analysis.needs, events)
+    context = _prepare(request, options, analysis, events)
     events.send(
         "started",
         analysis=analysis.id,
@@ -137,7 +138,7 @@ def _run(request: Request, events: Events) -> None:
 
 
 def _prepare(
-    request: Request, options: Mapping[str, float | None], needs: tuple[str, ...], events: Events
+    request: Request, options: Mapping[str, float | None], analysis: Analysis, events: Events
 ) -> Context:
     """Build the target, load the checkpoint into its model, and move that to the device."""
     from traintop.analyses.context import AnalysisFailedError
@@ -161,13 +162,15 @@ def _prepare(
     seed_everything(request.seed)
     events.send("progress", done=0, total=0, what="building the target")
     target = load_target(request.target)
-    _refuse_lacking(target, needs, request)
+    _refuse_lacking(target, analysis.needs, request)
     model = getattr(target.model, "_orig_mod", target.model)  # what torch.compile has wrapped
     if not isinstance(model, torch.nn.Module):
         raise AnalysisFailedError(
             f"the Target's model is a {type(model).__name__}, not a torch.nn.Module"
         )
-    step, optimizer_state = None, None
+    step, optimizer_state, initial = None, None, None
+    if analysis.keeps_initial:
+        initial = {name: p.detach().cpu().clone() for name, p in model.named_parameters()}
     if request.checkpoint is not None:
         events.send("progress", done=0, total=0, what="loading the checkpoint")
         path = Path(request.checkpoint)
@@ -185,6 +188,9 @@ def _prepare(
         device=device,
         seed=request.seed,
         options=options,
+        checkpoint=None if request.checkpoint is None else Path(request.checkpoint),
+        compare=[Path(each) for each in request.compare],
+        initial=initial,
         step=step,
         optimizer_state=optimizer_state,
         progress=lambda done, total, what: events.send(

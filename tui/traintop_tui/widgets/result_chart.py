@@ -18,6 +18,7 @@ from traintop_tui.charts.ticks import Tick
 from traintop_tui.job_list import Points
 from traintop_tui.widgets.canvas import Canvas, pad_rows
 from traintop_tui.widgets.chart_panel import limits_of
+from traintop_tui.widgets.result_drawings import DRAWINGS
 
 
 class LayerResult(msgspec.Struct, frozen=True):
@@ -47,7 +48,11 @@ class ResultChart(Canvas):
         item = self.model.selected_job()
         if item is None:
             return pad_rows([], width, height)
+        drawing = DRAWINGS.get(item.analysis)
         try:
+            if drawing is not None and item.result is not None and item.result.result:
+                braille = not self.model.view.ascii
+                return drawing(item.result.result, width, height, braille)
             result = msgspec.convert(item.result.result if item.result else {}, DrawnResult)
         except msgspec.ValidationError as error:
             return pad_rows([((f"Cannot be drawn: {error}", "label"),)], width, height)
