@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from traintop.analyses.context import AnalysisFailedError
 
@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     import torch
 
     from traintop.analyses.target import Target
+
+
+class Inputs(NamedTuple):
+    """What a model was called with: a batch without its targets."""
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
 
 
 def seed_everything(seed: int) -> None:
@@ -124,6 +131,8 @@ def size(batch: Any) -> int:
 
 def forward(target: Target, model: torch.nn.Module, batch: Any) -> Any:
     """Run the model on a batch as the target says; the loss is left out where it can be."""
+    if isinstance(batch, Inputs):
+        return model(*batch.args, **batch.kwargs)
     if target.forward is not None:
         return target.forward(model, batch)
     if target.step is not None:
@@ -145,7 +154,14 @@ def loss_of(target: Target, model: torch.nn.Module, batch: Any) -> torch.Tensor:
     import torch
 
     loss: Any
-    if target.step is not None:
+    if isinstance(batch, Inputs):
+        loss = getattr(forward(target, model, batch), "loss", None)
+        if loss is None:
+            raise AnalysisFailedError(
+                "the recorded batches hold only what the model was called with, no targets for the "
+                "loss: call recorder.keep(batch) in the training loop, or give the Target train="
+            )
+    elif target.step is not None:
         loss = target.step(model, batch)
     else:
         output = forward(target, model, batch)

@@ -145,7 +145,10 @@ class FirstSteps:
             large = bool(first) and first[0] > self._update_averaged
             return large or self._is_adam(context) or self._weights_grew(context)
         if first:
-            return math.fsum(first) > self._updates
+            # What weight decay takes off at each step is no step of the gradients.
+            decay = context.lr * (context.info.weight_decay or 0.0)
+            decayed = decay * len(first) if decay > 0.0 else 0.0
+            return math.fsum(first) - decayed > self._updates
         return self._is_adam(context)
 
     def _is_adam(self, context: Context) -> bool:
