@@ -25,6 +25,8 @@ class AnalysisResult(msgspec.Struct, frozen=True, kw_only=True):
     step: int | None
     seconds: float
     device: str
+    device_reason: str | None = None
+    """Why it is that device, where the request left it open."""
     result: dict[str, Any] = msgspec.field(default_factory=dict[str, Any])
     """Empty where it failed or was cancelled."""
     findings: list[dict[str, Any]] = msgspec.field(default_factory=list[dict[str, Any]])
@@ -33,10 +35,11 @@ class AnalysisResult(msgspec.Struct, frozen=True, kw_only=True):
     standard error."""
 
     def to_json(self) -> bytes:
-        """One line of JSON, without its end; `error` only where there is one."""
+        """One line of JSON, without its end; `error` and `device_reason` only where they are."""
         found = msgspec.to_builtins(self)
-        if self.error is None:
-            del found["error"]
+        for name in ("error", "device_reason"):
+            if found[name] is None:
+                del found[name]
         return msgspec.json.encode(found)
 
 

@@ -5,8 +5,8 @@
         ...
     job.result                     # an AnalysisResult, whatever happened
 
-or, all at once, `run("lr_find", target="train.py:target", checkpoint="ckpt-400.pt")`. A `JobQueue`
-keeps jobs waiting until fewer than two run.
+or, all at once, `run(make_request("lr_find", target="train.py:target", checkpoint="ckpt-400.pt"))`.
+A `JobQueue` keeps jobs waiting until fewer than two run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,66 +30,30 @@ from traintop.analyses import ANALYSES
 from traintop.analyses.request import Request
 from traintop.analysis_results import AnalysisResult, write_result
 from traintop.errors import AnalysisError
-from traintop.launch import check_request, environment, interpreter, make_request
+from traintop.job_events import (
+    DECODER,
+    Ended,
+    FailureSent,
+    JobEvent,
+    Log,
+    Progress,
+    ResultSent,
+    Started,
+)
+from traintop.launch import check_request, interpreter
+from traintop.placement import command, place
 from traintop.process_group import Exit, run_group
 
 WORKER = Path(analyses.__file__).with_name("worker.py")
 TIME_LIMIT = 3600.0
 STDERR_LINES = 20
 AT_ONCE = 2
+BESIDE_SECONDS = 2.0
+"""Seconds between two looks at the live run."""
 
 JobState = Literal["queued", "running", "ok", "failed", "cancelled"]
 
 
-class Started(msgspec.Struct, frozen=True, tag_field="event", tag="started"):
-    """The target is built and the checkpoint loaded."""
-
-    analysis: str
-    checkpoint: str | None
-    step: int | None
-    device: str
-
-
-class Progress(msgspec.Struct, frozen=True, tag_field="event", tag="progress"):
-    """How far it is; `total` 0: not known."""
-
-    done: int
-    total: int
-    what: str
-
-
-class Point(msgspec.Struct, frozen=True, tag_field="event", tag="point"):
-    """A point of the live chart: for lr_find the learning rate and the smoothed loss of a seed."""
-
-    x: float
-    y: float
-    series: str
-
-
-class Log(msgspec.Struct, frozen=True, tag_field="event", tag="log"):
-    """A remark of the analysis."""
-
-    text: str
-
-
-class Ended(msgspec.Struct, frozen=True, tag_field="event", tag="ended"):
-    """The last event of every job."""
-
-    result: AnalysisResult
-    path: Path | None
-    """The result file, where one was written."""
-
-
-class _Result(msgspec.Struct, frozen=True, tag_field="event", tag="result"):
-    result: AnalysisResult
-
-
-class _Failed(msgspec.Struct, frozen=True, tag_field="event", tag="failed"):
-    reason: str
-
-
-JobEvent = Started | Progress | Point | Log | Ended
-_DECODER = msgspec.json.Decoder(Started | Progress | Point | Log | _Result | _Failed)
 _live: weakref.WeakSet[Job] = weakref.WeakSet()
 
 
@@ -102,6 +66,8 @@ class Job:
         run_dir: The run that a result file is left with.
         out: A folder that the result file goes to instead.
         time_limit: Seconds after which it is ended.
+        beside: Asked now and then, in the job's own thread, for what there is to say of the live
+            run (`LiveThroughput.check`); it is told as a `Log`.
         on_end: Called in the job's own thread when it has ended.
 
     Raises:
@@ -116,6 +82,7 @@ class Job:
         run_dir: Path | None = None,
         out: Path | None = None,
         time_limit: float = TIME_LIMIT,
+        beside: Callable[[], str | None] | None = None,
         on_end: Callable[[Job], None] | None = None,
     ) -> None:
         check_request(request)
@@ -129,11 +96,13 @@ class Job:
         """The result file."""
         self._run_dir, self._out = run_dir, out
         self._time_limit, self._on_end = time_limit, on_end
+        self._beside, self._beside_due = beside, 0.0
+        self._device = request.device if request.device != "auto" else "cpu"
         self._began = time.monotonic()
         self._step: int | None = None
         self._events: queue.SimpleQueue[JobEvent] = queue.SimpleQueue()
         self._stderr: deque[str] = deque(maxlen=STDERR_LINES)
-        self._outcome: _Result | _Failed | None = None
+        self._outcome: ResultSent | FailureSent | None = None
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -185,12 +154,14 @@ class Job:
             self._thread.join()
 
     def _supervise(self) -> None:
+        request, env = place(self.request)
         try:
             ended = run_group(
-                [str(self.python), str(WORKER), self.request.to_json()],
-                env=environment(self.request.device),
+                command(self.python, WORKER, request),
+                env=env,
                 on_stdout=self._take,
                 on_stderr=self._take_stderr,
+                on_tick=self._look_beside,
                 stop=self._cancelled,
                 time_limit=self._time_limit,
             )
@@ -203,33 +174,49 @@ class Job:
 
     def _take(self, line: str) -> None:
         try:
-            event = _DECODER.decode(line)
+            event = DECODER.decode(line)
         except (msgspec.DecodeError, RecursionError):
             self._events.put(Log(f"unreadable event of the worker: {line[:200]}"))
             return
-        if isinstance(event, _Result | _Failed):
-            self._outcome = event
+        if isinstance(event, ResultSent | FailureSent):
+            # Of several processes the first that fails knows why; others then miss it.
+            self._outcome = self._outcome or event
             return
         if isinstance(event, Progress):
             self.progress = event
         elif isinstance(event, Started):
-            self._step = event.step
+            self._step, self._device = event.step, event.device
         self._events.put(event)
+
+    def _look_beside(self) -> None:
+        now = time.monotonic()
+        if self._beside is None or now < self._beside_due:
+            return
+        self._beside_due = now + BESIDE_SECONDS
+        text = self._beside()
+        if text is not None:
+            self._events.put(Log(text))
 
     def _take_stderr(self, line: str) -> None:
         self._stderr.append(line[:500])
 
     def _conclude(self, ended: Exit) -> None:
         """Say how it ended: by its own words where it had any, else by its exit code."""
-        if isinstance(self._outcome, _Result):
+        if isinstance(self._outcome, ResultSent):
             self._finish("ok", None, self._outcome.result)
         elif self._cancelled.is_set():
             self._finish("cancelled", "cancelled")
         elif ended.late:
-            reason = f"ended at the time limit of {self._time_limit:g} s"
+            what = self.progress.what
+            reason = f"ended at the time limit of {self._time_limit:g} s, at: {what}"
             self._finish("failed", self._with_stderr(reason))
-        elif isinstance(self._outcome, _Failed):
-            self._finish("failed", self._outcome.reason)
+        elif isinstance(self._outcome, FailureSent):
+            reason = self._outcome.reason
+            show = self._outcome.show_output
+            self._finish("failed", self._with_stderr(reason) if show else reason)
+        elif self.request.nnodes > 1 and ended.code == 0:
+            self._events.put(Log("the result is with rank 0, on another machine"))
+            self._finish("ok", None)
         else:
             self._finish("failed", self._with_stderr(_how_it_died(ended.code)))
 
@@ -242,11 +229,11 @@ class Job:
         if result is None:
             result = AnalysisResult(
                 analysis=self.request.analysis,
-                status="cancelled" if state == "cancelled" else "failed",
+                status="ok" if state == "ok" else "cancelled" if state == "cancelled" else "failed",
                 checkpoint=self.request.checkpoint,
                 step=self._step,
                 seconds=round(time.monotonic() - self._began, 3),
-                device=self.request.device,
+                device=self._device,
                 error=error,
             )
         elif self._run_dir is not None or self._out is not None:
@@ -305,21 +292,16 @@ class JobQueue:
 
 
 def run(
-    name: str,
+    request: Request,
     *,
-    target: str,
-    checkpoint: str | Path | None = None,
-    compare: Sequence[str | Path] = (),
-    device: str = "auto",
-    seed: int = 0,
-    options: Mapping[str, float] | None = None,
     python: str | Path | None = None,
     run_dir: Path | None = None,
     out: Path | None = None,
     time_limit: float = TIME_LIMIT,
+    beside: Callable[[], str | None] | None = None,
     on_event: Callable[[JobEvent], None] | None = None,
 ) -> tuple[AnalysisResult, Path | None]:
-    """Run one analysis to its end, as `traintop analyze` does.
+    """Run one analysis to its end, as `traintop analyze` does; see `Job` for the arguments.
 
     An interrupt (Ctrl-C) ends the whole process group before it goes on its way.
 
@@ -329,16 +311,9 @@ def run(
     Raises:
         AnalysisError: It cannot be started.
     """
-    request = make_request(
-        name,
-        target=target,
-        checkpoint=checkpoint,
-        compare=compare,
-        device=device,
-        seed=seed,
-        options=options,
+    job = Job(
+        request, python=python, run_dir=run_dir, out=out, time_limit=time_limit, beside=beside
     )
-    job = Job(request, python=python, run_dir=run_dir, out=out, time_limit=time_limit)
     try:
         for event in job.start().events():
             if isinstance(event, Ended):
@@ -355,7 +330,7 @@ def summary(result: AnalysisResult) -> list[str]:
     where = "" if result.step is None else f" at step {result.step}"
     title = ANALYSES[result.analysis].title if result.analysis in ANALYSES else result.analysis
     lines = [f"{title}{where}: {result.status} ({result.seconds:.1f} s on {result.device})"]
-    if result.status == "ok":
+    if result.status == "ok" and result.result:
         try:
             lines += analyses.summary(result.analysis, result.result)
         except (ImportError, LookupError, TypeError, ValueError, AttributeError) as error:

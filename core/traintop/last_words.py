@@ -27,6 +27,11 @@ KILLED = re.compile(
 )
 """What else ends a run: the device, the system, the scheduler, the loop itself."""
 
+OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemory|\boom(?![a-z])|MemoryError", re.IGNORECASE)
+
+LONGEST = 300
+"""Characters of that line that are told: a message may hold a whole tensor."""
+
 NOT_A_CRASH = ("KeyboardInterrupt", "SystemExit", "StopIteration")
 """Somebody, or the program itself, wanted it to end."""
 
@@ -62,4 +67,4 @@ def last_word(lines: Sequence[str]) -> LastWord | None:
     if found is None or len(lines) - found > AFTERWARDS:
         return None
     text = lines[found].strip()
-    return LastWord(text, "out of memory" in text.lower() or "oom" in text.lower())
+    return LastWord(text[:LONGEST], OUT_OF_MEMORY.search(text) is not None)

@@ -23,25 +23,57 @@ class _RunJson(msgspec.Struct, frozen=True):
 def make_request(
     name: str,
     *,
-    target: str,
+    target: str | None,
     checkpoint: str | Path | None = None,
     compare: Sequence[str | Path] = (),
     device: str = "auto",
     seed: int = 0,
     options: Mapping[str, float] | None = None,
+    data: str | Path | None = None,
+    run_dir: Path | None = None,
+    nproc: int = 1,
+    nnodes: int = 1,
+    rdzv_endpoint: str | None = None,
+    shard: bool = False,
+    memory_limit: int | None = None,
 ) -> Request:
-    """A request with absolute paths and a device that is decided; `auto` is the CPU."""
-    where, colon, function = target.rpartition(":")
+    """A request with absolute paths.
+
+    Args:
+        name: The analysis.
+        target: What builds model and data; None: `checkpoint` is a Hugging Face folder.
+        checkpoint: Weights to load.
+        compare: Further checkpoints.
+        device: `cpu`, `cuda`, `cuda:N` or `auto`.
+        seed: Of everything random.
+        options: Those that differ from their defaults.
+        data: Batches instead of the target's: a folder of recorded ones, a text or jsonl file.
+        run_dir: The run, whose recorded batches serve a target without data.
+        nproc: Processes on each machine.
+        nnodes: Machines.
+        rdzv_endpoint: `host:port` at which they meet.
+        shard: Shard the weights over the processes.
+        memory_limit: Bytes that all processes of this machine may take; None: most of what is free.
+    """
+    where, colon, function = (target or "").rpartition(":")
     if colon and (where.endswith(".py") or os.sep in where):
         target = f"{Path(where).absolute()}:{function}"
+    recorded = None if run_dir is None else run_dir.absolute() / "batches"
     return Request(
         analysis=name,
         target=target,
         checkpoint=None if checkpoint is None else str(Path(checkpoint).absolute()),
         compare=[str(Path(each).absolute()) for each in compare],
-        device="cpu" if device == "auto" else device,
+        device=device,
         seed=seed,
         options=dict(options or {}),
+        data=None if data is None else str(Path(data).absolute()),
+        recorded=str(recorded) if recorded is not None and recorded.is_dir() else None,
+        nproc=nproc,
+        nnodes=nnodes,
+        rdzv_endpoint=rdzv_endpoint,
+        shard=shard,
+        memory_limit=memory_limit,
     )
 
 
@@ -111,7 +143,8 @@ def check_request(request: Request) -> None:
     """Refuse what cannot work before a process is started for it.
 
     Raises:
-        AnalysisError: No such analysis or option, no such file for the target, no checkpoint.
+        AnalysisError: No such analysis or option, no such file for the target, no checkpoint, or
+            processes that do not add up.
     """
     if request.analysis not in ANALYSES:
         raise AnalysisError(f"there is no analysis {request.analysis!r}: {', '.join(ANALYSES)}")
@@ -121,11 +154,10 @@ def check_request(request: Request) -> None:
         raise AnalysisError(
             f"{request.analysis} has no option {unknown[0]!r}: {', '.join(options)}"
         )
-    where, colon, function = request.target.rpartition(":")
-    if not colon or not where or not function:
-        raise AnalysisError(f"target {request.target!r} must read FILE.py:FUNCTION")
-    if where.endswith(".py") and not Path(where).is_file():
-        raise AnalysisError(f"the target's file {where} does not exist")
+    _check_target(request)
+    _check_processes(request)
+    if request.data is not None and not Path(request.data).exists():
+        raise AnalysisError(f"the data {request.data} does not exist")
     if request.checkpoint is not None and not Path(request.checkpoint).exists():
         raise AnalysisError(f"checkpoint {request.checkpoint} does not exist")
     if request.compare and not ANALYSES[request.analysis].compares:
@@ -138,14 +170,38 @@ def check_request(request: Request) -> None:
             raise AnalysisError(f"checkpoint {each} does not exist")
 
 
-def environment(device: str) -> dict[str, str]:
-    """The worker's environment.
+def is_hugging_face(checkpoint: str | Path | None) -> bool:
+    """Whether a checkpoint is a folder, or a file in one, whose config says the model."""
+    if checkpoint is None:
+        return False
+    path = Path(checkpoint)
+    return ((path if path.is_dir() else path.parent) / "config.json").is_file()
 
-    On the CPU it sees no GPU, so that a target that says `.cuda()` cannot take memory from the live
-    run; and it compiles nothing, which would cost minutes and hide what an analysis watches.
-    """
-    env = dict(os.environ)
-    env["TORCHDYNAMO_DISABLE"] = "1"
-    if device == "cpu":
-        env["CUDA_VISIBLE_DEVICES"] = ""
-    return env
+
+def _check_target(request: Request) -> None:
+    if request.target is None:
+        if not is_hugging_face(request.checkpoint):
+            raise AnalysisError(
+                "--target FILE.py:FUNCTION is needed: what builds model and data "
+                "(`traintop analyze --init` writes one)"
+            )
+        return
+    where, colon, function = request.target.rpartition(":")
+    if not colon or not where or not function:
+        raise AnalysisError(f"target {request.target!r} must read FILE.py:FUNCTION")
+    if where.endswith(".py") and not Path(where).is_file():
+        raise AnalysisError(f"the target's file {where} does not exist")
+
+
+def _check_processes(request: Request) -> None:
+    if request.nproc < 1 or request.nnodes < 1:
+        raise AnalysisError("--nproc and --nnodes must be at least 1")
+    if request.nnodes > 1 and request.rdzv_endpoint is None:
+        raise AnalysisError("--nnodes needs --rdzv-endpoint HOST:PORT, the same on all machines")
+    many = request.nproc * request.nnodes > 1
+    if request.shard and not many:
+        raise AnalysisError("--shard needs --nproc of at least 2 to shard the weights over")
+    if many and request.device.startswith("cuda:"):
+        raise AnalysisError(
+            f"--device {request.device} is one GPU: with several processes take --device cuda"
+        )

@@ -8,6 +8,7 @@ a finding is ever put into a command line: it comes on standard input and in the
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import queue
 import shlex
@@ -135,6 +136,8 @@ class Notifier:
                 receiver.send(change)
             except NotificationError as error:
                 self._report(f"{receiver.name}: {error}")
+            except Exception as error:  # noqa: BLE001 - the next one may get through
+                self._report(f"{receiver.name}: {type(error).__name__}: {clean(str(error))}")
             if not mailbox.empty():
                 time.sleep(max(began + LEAST_PAUSE - time.monotonic(), 0))
 
@@ -263,7 +266,7 @@ class Webhook:
             if error.code < 500:  # It would be refused again.
                 raise NotificationError(why) from None
             return why
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             return clean(str(getattr(error, "reason", error))) or type(error).__name__
 
 

@@ -41,13 +41,15 @@ def run_group(
     env: Mapping[str, str],
     on_stdout: Callable[[str], None],
     on_stderr: Callable[[str], None],
+    on_tick: Callable[[], None],
     stop: threading.Event,
     time_limit: float,
 ) -> Exit:
     """Run a program to its end, or until `stop` is set or `time_limit` seconds are over.
 
-    Both callbacks take lines without their ends, in this thread. Whatever else is left of the group
-    when the program has ended is killed.
+    The callbacks take lines without their ends; `on_tick` is called between them, many times a
+    second. All are called in this thread. Whatever else is left of the group when the program has
+    ended is killed.
 
     Raises:
         OSError: It cannot be started.
@@ -67,7 +69,7 @@ def run_group(
         }
         late = False
         try:
-            late = _listen(process, lines, stop, deadline)
+            late = _listen(process, lines, on_tick, stop, deadline)
         finally:
             _end(process)
             for fd, each in lines.items():
@@ -85,6 +87,7 @@ def _fd(stream: IO[bytes] | None) -> int:
 def _listen(
     process: subprocess.Popen[bytes],
     lines: Mapping[int, _Lines],
+    on_tick: Callable[[], None],
     stop: threading.Event,
     deadline: float,
 ) -> bool:
@@ -95,6 +98,7 @@ def _listen(
         while process.poll() is None and not stop.is_set():
             if time.monotonic() > deadline:
                 return True
+            on_tick()
             if not selector.get_map():
                 stop.wait(TICK_SECONDS)
             for key, _mask in selector.select(TICK_SECONDS):

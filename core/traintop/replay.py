@@ -15,6 +15,7 @@ import numpy as np
 
 from traintop.catalogue import Catalogue
 from traintop.judging import Judge
+from traintop.profile import Profile
 from traintop.records import DetectorFailure, Event, Finding, NotJudged, RunInfo
 from traintop.store import LogStore, Run
 
@@ -35,10 +36,17 @@ class Replay:
         info: `run.json`.
         thresholds: Detector id -> threshold -> value, from the settings.
         step: Where to begin.
+        profile: What kind of training it is, as the settings say.
     """
 
     def __init__(
-        self, source: Run, log: LogStore, info: RunInfo, thresholds: Thresholds, step: float
+        self,
+        source: Run,
+        log: LogStore,
+        info: RunInfo,
+        thresholds: Thresholds,
+        step: float,
+        profile: Profile = "auto",
     ) -> None:
         self.source = source
         self.run = Run(source.index)
@@ -55,6 +63,7 @@ class Replay:
         self._source_log = log
         self._info = info
         self._thresholds = thresholds
+        self._profile: Profile = profile
         self._judged = Run(source.index)
         """The run up to where it is judged; it has names of its own, for another thread's sake."""
         self._names = Catalogue()
@@ -94,7 +103,9 @@ class Replay:
             if judge is None or target < self.judged_until or rewinds != self._rewinds:
                 self._judged, self._rewinds = Run(self.source.index), rewinds
                 self.judged_until = -np.inf
-                judge = self._judge = Judge(self._judged, self._names, self._info, self._thresholds)
+                judge = self._judge = Judge(
+                    self._judged, self._names, self._info, self._thresholds, profile=self._profile
+                )
             until = self._next(target)
             show_until(self.source, until, self._judged)
             while judge.backlog or self.judged_until != until:

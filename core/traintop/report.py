@@ -156,6 +156,8 @@ def to_markdown(report: CheckReport) -> str:
     if recommended := _recommendations(report):
         lines += ["", "## What to do", ""]
         lines += [f"{number}. {text}" for number, text in enumerate(recommended, 1)]
+    if report.muted:
+        lines += ["", f"Muted: {_muted(report)}"]
     if report.not_judged:
         lines += [
             "",

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -119,7 +119,7 @@ class Triage:
         all_of_it = {
             replace(_seen(finding, run, file), severity=severity) for severity in SEVERITIES
         }
-        if self.is_acknowledged(finding, run):
+        if self.is_acknowledged(finding, run, file):
             self._change(lambda now: replace(now, acknowledged=now.acknowledged - all_of_it))
             return False
         mark = {_seen(finding, run, file)}
@@ -180,6 +180,16 @@ class Triage:
             with contextlib.suppress(OSError):
                 own.unlink(missing_ok=True)
         self.problem = None
+
+
+def not_muted(
+    findings: Sequence[Finding], folder: Path | None, mutes: Iterable[str]
+) -> Sequence[Finding]:
+    """Return those findings that are to be told of, by the decisions as they are now."""
+    if not findings:
+        return findings
+    triage = Triage.load(folder, mutes)
+    return [finding for finding in findings if not triage.is_muted(finding)]
 
 
 def own_file(folder: Path) -> Path:

@@ -58,6 +58,16 @@ def test_a_new_finding_is_sent_once_and_a_failure_shown(nan_folder, tmp_path):
     assert failures == [(f"on_finding: {hook} ended with status 7", "error", False)] * len(told)
 
 
+def test_what_is_muted_is_not_sent(nan_folder):
+    session = read_whole(nan_folder, Settings(mutes=["nan_inf"]))
+    app = FakeApp()
+    alarms = alarms_of(app, [session], Settings(bell=True))
+    alarms.look([Update()])
+    alarms.close()
+    told = [each for each in session.findings() if each.severity != "info"]
+    assert app.said.count("ring") == len(told) - 1
+
+
 def test_after_the_app_failures_go_to_the_shell(nan_folder, capsys):
     app = FakeApp()
     app.is_running = False

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from detector_driver import blind, learning, noise, of, watch
 from traintop.detectors.engine import Engine
 from traintop.detectors.registry import DETECTORS
-from traintop.records import LayerNames, LayerStats, Row, RunInfo
+from traintop.records import Event, LayerNames, LayerStats, Row, RunInfo
 
 Floats = NDArray[np.float64]
 CLASSES = RunInfo(task="classification", num_classes=10, batch_size=64, planned_steps=400)
@@ -258,6 +258,20 @@ def test_without_layers_the_loss_must_suffer() -> None:
     assert of(watch(piled(), CLASSES), "zero_grad_missing") == []
     (finding,) = of(watch(harmed(piled()), CLASSES), "zero_grad_missing")
     assert finding.detected_step < 60
+
+
+def test_a_resumed_run_is_judged_anew_and_has_one_open_episode_at_most() -> None:
+    columns = {name: np.concatenate([each, each]) for name, each in harmed(piled()).items()}
+    engine = Engine(CLASSES)
+    for index, values in enumerate(zip(*columns.values(), strict=True)):
+        if index == 60:
+            engine.feed_event(Event(event="resume", step=0))
+        given = dict(zip(columns, map(float, values), strict=True))
+        engine.feed_train(Row(step=index % 60, epoch=None, time=None, values=given))
+    assert engine.failures == []
+    first, *later = of(engine, "zero_grad_missing", least="info")
+    assert first.resolved_step == 0
+    assert sum(each.resolved_step is None for each in later) <= 1
 
 
 def test_without_cosines_a_linear_growth_is_one() -> None:

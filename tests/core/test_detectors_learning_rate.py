@@ -10,9 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from detector_driver import Series, learning, noise, of, watch
+from traintop.detectors.context import Context
 from traintop.detectors.lr_reduced_too_early import trend
 from traintop.detectors.oscillation import turning_points
-from traintop.records import LayerNames, LayerStats, RunInfo
+from traintop.detectors.step_size import usual_lr
+from traintop.records import LayerNames, LayerStats, Row, RunInfo
 
 TIME = np.arange(400)
 MINE = (
@@ -342,6 +344,29 @@ def test_a_training_loss_that_swings_slowly_and_gets_nowhere() -> None:
     (finding,) = of(watch({"loss/train": loss}, CLASSES), "oscillation")
     assert finding.series == ("loss/train",)
     assert finding.resolved_step is None
+
+
+def test_a_fix_never_goes_against_its_cause() -> None:
+    """A rate that is too high is not raised, though its updates are smaller than is usual."""
+    context = Context()
+    context.lr = 0.01
+    lowered = usual_lr(context, 1e-4, lower=True)
+    assert lowered is not None
+    assert lowered.startswith("lr 0.01 -> 0.003:")
+    raised = usual_lr(context, 5e-3, lower=False)
+    assert raised is not None
+    assert raised.startswith("lr 0.01 -> 0.03:")
+
+
+def test_the_jump_that_explains_is_the_one_that_is_undone() -> None:
+    context = Context()
+    for step, lr in enumerate([0.1] * 30 + [1.0] * 5 + [0.01] * 5):
+        context.observe(Row(step=step, epoch=None, time=None, values={"lr": lr}))
+    jump = context.lr_jump_up(36, 20)
+    assert jump is not None
+    assert (jump.step, jump.before, jump.after) == (30, 0.1, 1.0)
+    assert context.lr_rise(36, 20) is not None
+    assert context.lr_rise(200, 20) is None
 
 
 def test_oscillation_that_calms_down_is_over() -> None:

@@ -470,6 +470,13 @@ def test_what_the_run_says_of_itself_is_enough_without_layers() -> None:
     assert 200 <= finding.detected_step < 230
 
 
+def test_weights_that_never_shrank_do_not_end_and_reopen_what_the_run_says_of_itself() -> None:
+    train = {"loss/train": flat(2.0), "lr": np.full(400, 1e-3)}
+    engine = watch(train, DECAYED, layers=shrinking(0.0))
+    (finding,) = of(engine, "weight_decay_too_high")
+    assert finding.resolved_step is None
+
+
 @pytest.mark.parametrize(
     ("loss", "rate", "info"),
     [

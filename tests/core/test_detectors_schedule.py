@@ -97,6 +97,28 @@ def test_a_schedule_that_begins_anew_at_a_resume() -> None:
     assert "state was not restored" in finding.causes[0].cause
 
 
+def test_a_resume_that_only_the_steps_tell_of_is_seen_beside_the_jump() -> None:
+    engine = Engine(PLAN)
+    for step, lr in [*enumerate(cosine(400)[:250].tolist()), *enumerate(cosine(400).tolist(), 200)]:
+        values = {"loss/train": learning()[min(step, 399)], "lr": lr}
+        engine.feed_train(Row(step=step, epoch=None, time=None, values=values))
+    (finding,) = of(engine, ID)
+    assert finding.onset_step == 200
+    assert "began anew" in finding.title
+    # It is over when the rate has come down to what it was before the resume.
+    assert finding.resolved_step is not None
+    assert 440 <= finding.resolved_step <= 460
+
+
+def test_advice_on_a_schedule_that_ended_is_over_when_the_rate_is_back() -> None:
+    lr = np.where(TIME < 100, np.maximum(cosine(100), 1e-4), 1e-4)
+    lr = np.where(TIME > 200, 0.05, lr)
+    finding, *_ = of(judge(lr), ID, least="info")
+    assert finding.severity == "info"
+    assert finding.resolved_step is not None
+    assert 200 <= finding.resolved_step <= 208
+
+
 def test_a_schedule_that_goes_on_at_a_resume_is_fine() -> None:
     assert of(resumed(cosine(400)[:250], cosine(400)[250:]), ID, least="info") == []
 

@@ -50,7 +50,29 @@ def test_the_last_line_of_a_traceback() -> None:
     ],
 )
 def test_other_last_words(line: str) -> None:
-    assert last_word(["step 1 loss 2", line]) is not None
+    word = last_word(["step 1 loss 2", line])
+    assert word is not None
+    assert not word.out_of_memory
+
+
+@pytest.mark.parametrize(
+    ("line", "short"),
+    [
+        ("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB", True),
+        ("slurmstepd: error: Detected 1 oom-kill event in step 7.0", True),
+        ("RuntimeError: Error(s) in loading state_dict for BloomForCausalLM", False),
+    ],
+)
+def test_only_a_want_of_memory_is_one(line: str, short: bool) -> None:
+    word = last_word(["Traceback (most recent call last):", line])
+    assert word is not None
+    assert word.out_of_memory is short
+
+
+def test_a_last_word_is_no_page() -> None:
+    word = last_word(["Traceback (most recent call last):", "ValueError: " + "x" * 100_000])
+    assert word is not None
+    assert len(word.text) == 300
 
 
 @pytest.mark.parametrize(

@@ -176,3 +176,14 @@ def test_real_runs_are_replayed_as_check_judges_them(kind):
         replay.go_to(float(step))
         until = read_whole(folder, Settings(), until=step)
         assert repr(settle(replay)) == repr(list(until.findings()))
+
+
+def test_a_replay_is_judged_as_the_kind_of_training_that_it_is_said_to_be(folder):
+    session = read_whole(folder, Settings(profile="rl"))
+    replay = Replay(
+        session.run(), session.store.log, session.store.info, {}, 1199.0, session.settings.profile
+    )
+    ids = {finding.id for finding in settle(replay)}
+    assert "nan_inf" in ids
+    assert "divergence" not in ids
+    assert ids == {finding.id for finding in session.findings()}

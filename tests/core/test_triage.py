@@ -9,7 +9,7 @@ import pytest
 
 from traintop import triage as module
 from traintop.records import Finding
-from traintop.triage import FILE, Triage, own_file
+from traintop.triage import FILE, Triage, not_muted, own_file
 
 
 def finding(kind="dead_units", *layers, severity="warning", episode=1):
@@ -192,3 +192,19 @@ def test_files_of_one_folder_are_acknowledged_apart(folder):
     assert triage.is_acknowledged(finding(), file="a.jsonl")
     assert not triage.is_acknowledged(finding(), file="b.jsonl")
     assert not triage.is_acknowledged(finding())
+
+
+def test_a_run_of_one_file_is_unmarked_by_the_same_key(folder):
+    triage = Triage(folder)
+    assert triage.toggle_acknowledged(finding(), 0, "a.jsonl")
+    assert not triage.toggle_acknowledged(finding(), 0, "a.jsonl")
+    assert not triage.is_acknowledged(finding(), 0, "a.jsonl")
+
+
+def test_what_is_told_follows_the_file_as_it_is_now(folder):
+    found = [finding("plateau"), finding("divergence")]
+    assert not_muted(found, folder, ()) == found
+    Triage.load(folder).toggle_mute(found[0])
+    assert not_muted(found, folder, ()) == found[1:]
+    assert not_muted(found, folder, ("divergence",)) == []
+    assert not_muted((), None, ()) == ()

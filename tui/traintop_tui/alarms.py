@@ -15,6 +15,7 @@ from traintop.notifications import Notifier, receivers
 from traintop.records import Update
 from traintop.session import Session
 from traintop.settings import Settings
+from traintop.triage import not_muted
 from traintop.watching import Change, Watch
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Alarms:
         now = time.time()
         for (session, watch), update in zip(self._watched, updates, strict=True):
             if not update.more:
-                findings, last = session.findings(), session.judged_until()
+                last, mutes = session.judged_until(), session.settings.mutes
+                findings = not_muted(session.findings(), session.folder, mutes)
                 changes = watch.take(findings, update.state, last, now, of=session.run())
                 self._notifier.tell(changes)
 

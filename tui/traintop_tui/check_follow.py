@@ -17,6 +17,7 @@ from traintop.notifications import Notifier, Receiver, receivers
 from traintop.records import Finding, Update
 from traintop.session import Session
 from traintop.settings import Settings, load_settings
+from traintop.triage import not_muted
 from traintop.watching import Change, Watch
 from traintop_tui.file_events import file_events
 from traintop_tui.terminal_notice import TerminalNotice
@@ -122,7 +123,8 @@ class _Followed:
         if base is not None and abs(now - self._compared) > COMPARED_EVERY:
             self._compared = now
             self._comparison = compare(session, baseline_of(base)).findings
-        findings = (*session.findings(), *self._comparison)
+        every = (*session.findings(), *self._comparison)
+        findings = not_muted(every, session.folder, session.settings.mutes)
         state = session.state(now)
         return self._watch.take(findings, state, session.judged_until(), now, of=session.run())
 

@@ -128,7 +128,7 @@ class JobList:
         """Take the events of all jobs; return whether there were any."""
         if self._queue is None:
             return False
-        from traintop.jobs import Ended, Log, Point
+        from traintop.job_events import Ended, Log, Point
 
         news = False
         for item in self.items:

@@ -156,7 +156,8 @@ class RunModel:
         run = self.whole_run
         if run is None or run.last_step is None:
             return False
-        self.replay = Replay(run, self.session.store.log, self.info, self.settings.detectors, step)
+        log, settings = self.session.store.log, self.session.settings
+        self.replay = Replay(run, log, self.info, settings.detectors, step, settings.profile)
         self.put_cursor(step)
         return True
 

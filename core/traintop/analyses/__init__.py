@@ -81,6 +81,80 @@ ANALYSES: dict[str, Analysis] = {
                 ),
             ),
         ),
+        Analysis(
+            id="gradient_flow",
+            title="Gradient flow",
+            description="Which gradient reaches each layer, and how far a step moves it",
+            needs=("train",),
+            compares=True,
+            options=(Option(name="batches", default=8, help="batches to look at"),),
+        ),
+        Analysis(
+            id="gradient_check",
+            title="Gradient check",
+            description="Compares backward() with central differences, in double precision",
+            needs=("train",),
+            options=(
+                Option(name="elements", default=4, help="elements checked of each parameter"),
+                Option(name="samples", default=4, help="samples of the batch that are kept"),
+                Option(name="tolerance", default=1e-3, help="largest relative error that passes"),
+            ),
+        ),
+        Analysis(
+            id="nan_source",
+            title="NaN source",
+            description="Finds the weights, input, module or backward operation NaNs come from",
+            needs=("train",),
+            options=(
+                Option(name="batches", default=100, help="batches to look at, at most"),
+                Option(
+                    name="train",
+                    default=1,
+                    help="1 trains on with the target's optimizer; 0 leaves the weights alone",
+                ),
+                Option(name="fp16", default=0, help="1 runs the model under float16 autocast"),
+            ),
+        ),
+        Analysis(
+            id="weights",
+            title="Weights layer by layer",
+            description="Compares each layer with its initialisation and the previous checkpoint",
+            needs=(),
+            compares=True,
+            keeps_initial=True,
+        ),
+        Analysis(
+            id="data",
+            title="Data check",
+            description="Compares training and validation data: ranges, classes, overlap, drift",
+            needs=("train",),
+            options=(
+                Option(name="samples", default=10_000, help="samples of each split to look at"),
+            ),
+        ),
+        Analysis(
+            id="shapes",
+            title="Shapes and parameters",
+            description="Traces one batch through the modules and explains shapes that do not fit",
+            needs=("train",),
+        ),
+        Analysis(
+            id="predictions",
+            title="Predictions",
+            description="Counts what the model predicts: confusion, collapse, train and eval mode",
+            needs=(),
+            options=(
+                Option(name="samples", default=10_000, help="labels to compare with at most"),
+            ),
+        ),
+        Analysis(
+            id="loss_function",
+            title="Loss function check",
+            description="Checks that loss, output and labels fit, and where the loss starts",
+            needs=("train",),
+            keeps_initial=True,
+            options=(Option(name="batches", default=8, help="batches to look at"),),
+        ),
     )
 }
 """By id, in the order in which they are listed."""

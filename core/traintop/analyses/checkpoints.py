@@ -1,8 +1,4 @@
-"""Checkpoints: reading one without running what is in it, and loading it into a model.
-
-A checkpoint comes from wherever the run came from, so it is data: `torch.load` is only ever called
-with `weights_only=True`, which builds tensors and plain containers and refuses everything else.
-"""
+"""Checkpoints: finding weights, optimizer and step in one, and loading it into a model."""
 
 from __future__ import annotations
 
@@ -12,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from traintop.analyses.checkpoint_files import read_content
 from traintop.analyses.context import AnalysisFailedError
 
 if TYPE_CHECKING:
@@ -30,17 +27,11 @@ PREFIXES = ("module.", "_orig_mod.", "model.")
 NAMES_LISTED = 5
 
 _STEP_IN_NAME = (
+    re.compile(r"^checkpoint_\d+_(\d+)\."),  # fairseq: epoch and updates
     re.compile(r"(?:^|[^a-z])(?:global_?)?(?:steps?|iter(?:ation)?s?)[=_-]?(\d+)", re.IGNORECASE),
     re.compile(r"(?:^|[^a-z])(?:ckpt|checkpoint|model|weights|state)[=_-]?(\d+)", re.IGNORECASE),
     re.compile(r"^(\d+)(?:\.|$)"),
 )
-_REFUSED = re.compile(
-    r"(?:Unsupported global: |unsupported )GLOBAL (\S+)"
-    r"|Trying to call reduce for unrecognized function (\S+)"
-    r"|Can only (?:build|create)[^,;]*? got (\S+)",
-    re.IGNORECASE,
-)
-_UNPICKLER = re.compile(r"WeightsUnpickler error:\s*(\S.*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +52,8 @@ def step_from_name(path: Path) -> int | None:
     The number of an epoch is no step.
     """
     for name in (path.name, path.parent.name):
+        if name.endswith(".pth.tar"):
+            continue  # timm numbers these by epoch
         for pattern in _STEP_IN_NAME:
             found = pattern.search(name)
             if found:
@@ -72,24 +65,9 @@ def read_checkpoint(path: Path) -> CheckpointState:
     """Read a checkpoint into memory, on the CPU.
 
     Raises:
-        AnalysisFailedError: It is missing, a folder, empty, damaged, without weights, or would run
-            code.
+        AnalysisFailedError: It cannot be read (see `read_content`), or holds no weights.
     """
-    if path.is_dir():
-        raise AnalysisFailedError(f"checkpoint {path} is a folder: name the weights file in it")
-    try:
-        length = path.stat().st_size
-        with path.open("rb"):
-            pass
-    except FileNotFoundError:
-        raise AnalysisFailedError(f"checkpoint {path} does not exist") from None
-    except OSError as error:
-        raise AnalysisFailedError(f"checkpoint {path} cannot be read: {error.strerror}") from None
-    if length == 0:
-        raise AnalysisFailedError(
-            f"checkpoint {path} is empty (0 bytes): was it still being written?"
-        )
-    content = _safetensors(path) if path.suffix == ".safetensors" else _torch_file(path)
+    content = read_content(path)
     weights = _weights(content)
     if weights is None:
         keys = ", ".join(str(key) for key in list(content)[:NAMES_LISTED])
@@ -122,7 +100,8 @@ def load_into(model: torch.nn.Module, state: CheckpointState, path: Path) -> lis
         name.removeprefix(prefix): value for name, value in given.items() if name.startswith(prefix)
     }
     _refuse_mismatch(model, inside, wanted, path)
-    model.load_state_dict({wanted[name]: value for name, value in inside.items()})
+    # What is missing is tied to what is there, or it would have been refused.
+    model.load_state_dict({wanted[name]: v for name, v in inside.items()}, strict=False)
     return [name for name in given if not name.startswith(prefix)]
 
 
@@ -130,7 +109,13 @@ def _refuse_mismatch(
     model: torch.nn.Module, inside: Mapping[str, Any], wanted: Mapping[str, str], path: Path
 ) -> None:
     own = model.state_dict()
-    missing = [name for name in wanted if name not in inside]
+    loaded = {_storage(own[full]) for name, full in wanted.items() if name in inside}
+    missing = [
+        name
+        for name, full in wanted.items()
+        # Of tied weights formats such as safetensors keep one name.
+        if name not in inside and _storage(own[full]) not in loaded
+    ]
     unexpected = [name for name in inside if name not in wanted]
     reshaped = [
         f"{name} {_shape(inside[name])} (the model has {_shape(own[full])})"
@@ -152,6 +137,12 @@ def _refuse_mismatch(
             f"checkpoint {path} does not fit the target's model ({len(wanted)} names); "
             + "; ".join(parts)
         )
+
+
+def _storage(tensor: torch.Tensor) -> Any:
+    """What tied weights have in common, and no others: where they begin, and how long they are."""
+    pointer = getattr(tensor, "data_ptr", None)  # a module's extra state is no tensor
+    return (pointer(), tensor.numel()) if pointer and tensor.numel() else object()
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -212,53 +203,3 @@ def _step(content: Mapping[str, Any]) -> int | None:
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
     return None
-
-
-def _safetensors(path: Path) -> Mapping[str, Any]:
-    try:
-        from safetensors.torch import load_file  # pyright: ignore[reportUnknownVariableType]
-    except ImportError:
-        raise AnalysisFailedError(
-            f"checkpoint {path} needs the package safetensors in the training environment"
-        ) from None
-    try:
-        weights: Mapping[str, Any] = load_file(path)
-    except Exception as error:  # noqa: BLE001 - a damaged file makes a reader fail in any way
-        raise AnalysisFailedError(
-            f"checkpoint {path} is damaged or no safetensors file: {_first(error)}"
-        ) from None
-    return weights
-
-
-def _torch_file(path: Path) -> Mapping[str, Any]:
-    import torch
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - a damaged file makes a reader fail in any way
-        refused = _REFUSED.search(str(error))
-        if refused:
-            what = next(filter(None, refused.groups()), "an object").strip(".'")
-            raise AnalysisFailedError(
-                f"checkpoint {path} is refused: it asks for {what}, and loading that could run "
-                "code; save model.state_dict() and plain numbers only"
-            ) from None
-        raise AnalysisFailedError(
-            f"checkpoint {path} is damaged, truncated or no torch.save file: {_first(error)}"
-        ) from None
-    if not isinstance(content, Mapping):
-        raise AnalysisFailedError(
-            f"checkpoint {path} holds a {type(content).__name__}, not a dict of weights"
-        )
-    return cast("Mapping[str, Any]", content)
-
-
-def _first(error: Exception) -> str:
-    """What an error says, in a short line; without torch's advice to load the file regardless."""
-    text = str(error).strip()
-    found = _UNPICKLER.search(text)
-    if found:
-        return found[1][:160]
-    if not text or text.startswith("Weights only load failed"):
-        return type(error).__name__
-    return text.splitlines()[0][:160]

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+    from traintop.analyses.ranks import Ranks
     from traintop.analyses.target import Target
+
+
+def _alone() -> Ranks:
+    from traintop.analyses.ranks import Ranks  # which needs the error below
+
+    return Ranks()
 
 
 class AnalysisFailedError(Exception):
@@ -39,6 +46,9 @@ class Context:
     """The step of the checkpoint, where it is known."""
     optimizer_state: Mapping[str, Any] | None = None
     """The checkpoint's optimizer `state_dict`, where it holds one."""
+    ranks: Ranks = field(default_factory=_alone)
+    """The processes that share the analysis. One that does not look at them does all of its work in
+    each; only rank 0 is heard."""
     progress: Callable[[int, int, str], None]
     """`progress(done, total, what)`."""
     point: Callable[[float, float, str], None]

@@ -7,11 +7,11 @@ every sample is looked at, in evaluation mode.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from traintop.analyses.batches import forward, move, one_pass, size
+from traintop.analyses.batches import forward, move, one_pass
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome, finding
 
 if TYPE_CHECKING:
@@ -61,9 +61,11 @@ def run(context: Context) -> Outcome:
         raise AnalysisFailedError(f"samples must be at least 1, not {wanted}")
     tolerance = context.number("tolerance")
     layers: dict[str, _Layer] = {}
+    counts = True
 
     def seen(name: str, kind: str, before: torch.Tensor, after: torch.Tensor, axis: int) -> None:
-        _count(layers, name, kind, before, after, axis, tolerance)
+        if counts:
+            _count(layers, name, kind, before, after, axis, tolerance)
 
     # In evaluation mode torch would run a transformer layer as one fused call.
     torch.backends.mha.set_fastpath_enabled(False)
@@ -72,13 +74,16 @@ def run(context: Context) -> Outcome:
     with torch.no_grad(), ActivationWatch(context.model, seen) as watch:
         for batch in one_pass(context.target.train, context.seed):
             watch.begin_pass()
-            forward(context.target, context.model, move(batch, context.device))
-            samples += size(batch) or 1
+            share = context.ranks.share(batch)
+            counts = share.samples > 0
+            forward(context.target, context.model, move(share.batch, context.device))
+            samples += share.of
             context.progress(min(samples, wanted), wanted, "samples")
             if samples >= wanted:
                 break
     if not samples:
         raise AnalysisFailedError("the data holds no batch")
+    layers = _joined(context.ranks.gather(layers))
     for name in [name for name, layer in layers.items() if layer.varying]:
         context.log(f"{name}: left out, its number of units changes from batch to batch")
         del layers[name]
@@ -143,6 +148,23 @@ def _count(
     layer.silent += float(silent.sum())
     layer.values += silent.numel()
     layer.nan = layer.nan or bool(after.isnan().any())
+
+
+def _joined(counted: Sequence[Mapping[str, _Layer]]) -> dict[str, _Layer]:
+    """What several ranks have counted, as if one had seen all samples."""
+    joined: dict[str, _Layer] = {}
+    for layers in counted:
+        for name, layer in layers.items():
+            before = joined.setdefault(name, layer)
+            if before is layer:
+                continue
+            before.silent += layer.silent
+            before.values += layer.values
+            before.nan = before.nan or layer.nan
+            before.varying = before.varying or layer.varying or before.units != layer.units
+            if not before.varying:
+                before.alive |= layer.alive.to(before.alive.device)
+    return joined
 
 
 def _row(name: str, layer: _Layer) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -46,7 +47,7 @@ class Layer:
     @property
     def rms(self) -> float:
         """Root mean square of the gradient per element; 0 where there is none."""
-        return (self.grad_norm or 0.0) / max(self.numel, 1) ** 0.5
+        return (self.grad_norm or 0.0) / math.sqrt(max(self.numel, 1))
 
 
 def last_layers(layers: Sequence[Layer]) -> float | None:
@@ -90,4 +91,4 @@ def statuses(layers: Sequence[Layer]) -> list[str]:
 
 def total_norm(layers: Sequence[Layer]) -> float:
     """The norm of the whole gradient."""
-    return sum((layer.grad_norm or 0.0) ** 2 for layer in layers) ** 0.5
+    return math.hypot(*(layer.grad_norm or 0.0 for layer in layers))

@@ -44,7 +44,7 @@ def _read(path: Path) -> Any:
     try:
         tensors, metadata = read_safetensors(path)
         if metadata.get("format") != FORMAT:
-            raise ValueError(f"its format is {metadata.get('format')!r}, not {FORMAT}")  # noqa: TRY301 - one place says what is wrong with a file
+            raise ValueError(f"its format is {metadata.get('format')!r}, not {FORMAT}")
         return _build(json.loads(metadata["structure"]), tensors)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise AnalysisFailedError(f"the recorded batch {path} is damaged: {error}") from None

@@ -52,8 +52,8 @@ def memory_taken() -> int:
 
 
 def _watch(memory_limit: int | None, tell: Callable[[str], None]) -> None:
-    parent = os.getppid()
-    while os.getppid() == parent:
+    parent, host = os.getppid(), int(os.environ.get("TRAINTOP_HOST_PID", "0"))
+    while os.getppid() == parent and _lives(host):
         # Resident sizes count shared pages many times, but are cheap: they decide when to count.
         if memory_limit is not None and _resident() > memory_limit:
             taken = memory_taken()
@@ -68,6 +68,16 @@ def _watch(memory_limit: int | None, tell: Callable[[str], None]) -> None:
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process is there; torchrun, between the host and us, does not look."""
+    with suppress(PermissionError):  # there, and another's
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+    return True
 
 
 def _lower_disk_priority() -> None:
@@ -89,7 +99,10 @@ def _resident() -> int:
 def _proportional(pid: int) -> int:
     with suppress(OSError, ValueError, IndexError):
         text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
-        return next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")) << 10
+        return (
+            next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+            << 10
+        )
     return 0
 
 

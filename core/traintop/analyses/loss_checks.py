@@ -33,8 +33,6 @@ WITH_LOGITS = frozenset(("cross_entropy", "binary_cross_entropy_with_logits"))
 class Fault:
     """One mistake."""
 
-    kind: str
-    """What tells it from other mistakes: the same for the same mistake in another batch."""
     id: str
     """The finding that it makes."""
     severity: str
@@ -118,7 +116,6 @@ def shape_fault(call: LossCall) -> Fault | None:
     text, fix = found
     given, target = tuple(call.input.shape), tuple(call.target.shape)
     return Fault(
-        kind=f"shape:{call.name}",
         id="wrong_loss",
         severity="critical",
         text=f"{call.name} of an output {given} and labels {target}: {text}",
@@ -173,7 +170,6 @@ def input_fault(call: LossCall) -> Fault | None:
             inside = "softmax" if call.name == "cross_entropy" else "sigmoid"
             by = call.origin or ("softmax" if rows.shape[1] > 1 else "sigmoid")
             return _input(
-                call,
                 f"{call.name} is given probabilities ({by} before it), and applies {inside} itself",
                 f"leave the {by} out of the model, and apply it only where probabilities are shown",
                 f"largest output after the {by}",
@@ -182,7 +178,6 @@ def input_fault(call: LossCall) -> Fault | None:
             )
         if call.origin in ("relu", "tanh"):
             return _input(
-                call,
                 f"{call.name} is given outputs of {call.origin}, which cuts logits off",
                 f"leave the {call.origin} out behind the last layer",
                 "least output",
@@ -193,14 +188,14 @@ def input_fault(call: LossCall) -> Fault | None:
     if call.name == "nll_loss" and like != "log_probabilities":
         fix = "take cross_entropy of the logits, or nll_loss of their log_softmax"
         text = f"nll_loss is given {like}, and wants logarithms of probabilities"
-        return _input(call, text, fix, "largest input, 0 for a logarithm", high, 0.0)
+        return _input(text, fix, "largest input, 0 for a logarithm", high, 0.0)
     if call.name == "kl_div" and high > SUM_TOLERANCE:
         text = "kl_div is given values above 0, and wants logarithms of probabilities"
-        return _input(call, text, "give it log_softmax of the output", "largest input", high, 0.0)
+        return _input(text, "give it log_softmax of the output", "largest input", high, 0.0)
     if call.name == "binary_cross_entropy" and (low < 0 or high > 1):
         fix = "take binary_cross_entropy_with_logits, or put a sigmoid behind the last layer"
         text = f"binary_cross_entropy wants probabilities, and is given {low:.3g} to {high:.3g}"
-        return _input(call, text, fix, "largest input", max(high, -low), 1.0)
+        return _input(text, fix, "largest input", max(high, -low), 1.0)
     return None
 
 
@@ -236,7 +231,7 @@ def _same_shapes(call: LossCall) -> tuple[str, str] | None:
         text = "both must have one shape"
     else:
         try:
-            joint = tuple(torch.broadcast_shapes(given, target))
+            joint = tuple(torch.broadcast_shapes(given, target))  # type: ignore[no-untyped-call] # torch leaves it untyped
         except RuntimeError:
             text = "both must have one shape"
         else:
@@ -258,7 +253,6 @@ def _dtype(tensor: torch.Tensor) -> str:
 
 def _target(text: str, value: float, threshold: float, fix: str) -> Fault:
     return Fault(
-        kind="target",
         id="labels_broken",
         severity="critical",
         text=text,
@@ -278,7 +272,6 @@ def _outside(target: torch.Tensor, low: float, high: float, fix: str) -> Fault |
 
 
 def _input(
-    call: LossCall,
     text: str,
     fix: str,
     what: str,
@@ -287,7 +280,6 @@ def _input(
     severity: str = "critical",
 ) -> Fault:
     return Fault(
-        kind=f"input:{call.name}",
         id="wrong_loss",
         severity=severity,
         text=text,

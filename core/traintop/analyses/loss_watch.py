@@ -28,7 +28,7 @@ _LOGS = {"log": 0.0, "log2": 0.0, "log10": 0.0, "log1p": -1.0}
 _KEEPS_VALUES = frozenset(
     (
         *("view", "reshape", "squeeze", "unsqueeze", "flatten", "permute", "transpose", "movedim"),
-        *("contiguous", "float", "to", "clone", "detach", "__getitem__", "chunk", "clamp", "clip"),
+        *("contiguous", "float", "double", "to", "clone", "detach", "__getitem__"),
     )
 )
 _OF_LOG = {"softmax": "log_softmax", "sigmoid": "logsigmoid"}
@@ -57,21 +57,14 @@ class LossCall:
 
 
 @dataclass(kw_only=True)
-class LogZeros:
-    """Arguments of logarithms that have none."""
-
-    calls: int = 0
-    values: int = 0
-    """How many were zero or below."""
-
-
-@dataclass(kw_only=True)
 class Seen:
     """What a watch has seen."""
 
     losses: list[LossCall] = field(default_factory=list[LossCall])
-    log_zeros: LogZeros = field(default_factory=LogZeros)
-    log_of_softmax: bool = False
+    log_zeros: int = 0
+    """Arguments of logarithms that have none: how many were zero or below."""
+    log_of: str | None = None
+    """`softmax` or `sigmoid`, where a logarithm was taken of its bare output."""
 
 
 class LossWatch(TorchFunctionMode):
@@ -105,21 +98,15 @@ class LossWatch(TorchFunctionMode):
             if self._before is not None:
                 self._before(call)
         if plain in _LOGS and isinstance(given, torch.Tensor) and given.numel():
-            self._count_zeros(plain, given.detach(), origin)
+            self.seen.log_zeros += int((given.detach() <= _LOGS[plain]).sum())
+            if origin in _OF_LOG:
+                self.seen.log_of = origin
         output = func(*args, **kwargs)
         if isinstance(output, torch.Tensor):
             if call is not None:
                 call.value = output.detach()
             _mark(output, plain, origin)
         return output
-
-    def _count_zeros(self, name: str, given: torch.Tensor, origin: str | None) -> None:
-        zeros = int((given <= _LOGS[name]).sum())
-        if zeros:
-            self.seen.log_zeros.calls += 1
-            self.seen.log_zeros.values += zeros
-        if origin == "softmax":
-            self.seen.log_of_softmax = True
 
 
 def _loss_call(

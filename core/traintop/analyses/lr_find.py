@@ -141,15 +141,15 @@ def _rest(context: Context, steps: int, seed: int, skip: int) -> Iterator[float]
     context.model.train()
     batches = draw(context.target.train or (), seed, skip=skip)
     for _ in range(steps):
-        batch = move(next(batches), context.device)
+        share = context.ranks.share(next(batches))
         with torch.no_grad():
-            loss = loss_of(context.target, context.model, batch)
-        yield float(loss)
+            loss = loss_of(context.target, context.model, move(share.batch, context.device))
+        yield context.ranks.mean(float(loss), share)
 
 
 def _train(context: Context, lrs: Floats, seed: int, skip: int) -> Iterator[float]:
     """Train one step for each learning rate and yield the loss before that step."""
-    target, model = context.target, context.model
+    target, model, ranks = context.target, context.model, context.ranks
     if target.train is None or target.optimizer is None:
         raise AnalysisFailedError("the LR range test needs train and optimizer in the Target")
     batches = draw(target.train, seed, skip=skip)
@@ -158,11 +158,13 @@ def _train(context: Context, lrs: Floats, seed: int, skip: int) -> Iterator[floa
     shares = _shares([float(group["lr"]) for group in optimizer.param_groups])
     for lr in lrs.tolist():
         _set_lrs(optimizer, [lr * share for share in shares])
-        loss = loss_of(target, model, move(next(batches), context.device))
-        value = float(loss.detach())
+        share = ranks.share(next(batches))
+        loss = loss_of(target, model, move(share.batch, context.device))
+        value = ranks.mean(float(loss.detach()), share)
         if math.isfinite(value):
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+            (loss * ranks.weight(share)).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+            ranks.average_gradients(model)
             optimizer.step()
         yield value
 

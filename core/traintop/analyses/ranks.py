@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from traintop.analyses.batches import size
 from traintop.analyses.context import AnalysisFailedError
@@ -144,7 +144,9 @@ def _all_hold(item: Any, samples: int) -> bool:
 def place_of_process() -> Ranks:
     """Which rank this process is, from torchrun's variables; the group is not joined yet."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    rank, count, local = (int(os.environ.get(name, n)) for name, n in zip(names, "010", strict=True))
+    rank, count, local = (
+        int(os.environ.get(name, n)) for name, n in zip(names, "010", strict=True)
+    )
     return Ranks(rank=rank, size=count, local_rank=local)
 
 

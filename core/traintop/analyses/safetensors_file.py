@@ -57,7 +57,9 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str
         entries = cast("dict[str, Any]", header)
         metadata: Any = entries.pop("__metadata__", {})
         room = length - 8 - size
-        tensors = {name: _tensor(file, name, entry, 8 + size, room) for name, entry in entries.items()}
+        tensors = {
+            name: _tensor(file, name, entry, 8 + size, room) for name, entry in entries.items()
+        }
     return tensors, metadata if isinstance(metadata, dict) else {}
 
 
@@ -85,7 +87,7 @@ def _checked(name: str, entry: Any) -> tuple[torch.dtype, list[int], int, int]:
     dtype = getattr(torch, DTYPES.get(str(fields.get("dtype")), ""), None)
     shape, offsets = fields.get("shape"), fields.get("data_offsets")
     if not isinstance(dtype, torch.dtype):
-        raise ValueError(f"{name!r} is of type {fields.get('dtype')!r}, which torch does not have")  # noqa: TRY004 - the file's fault, not the caller's
+        raise ValueError(f"{name!r} is of type {fields.get('dtype')!r}, which torch does not have")
     if not _natural(shape) or not _natural(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
         raise ValueError(f"the entry of {name!r} is damaged")
     return dtype, shape, offsets[0], offsets[1]

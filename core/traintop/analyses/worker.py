@@ -4,7 +4,8 @@ It is run by the training environment's interpreter, which needs torch and numpy
 
 It prints events, a JSON object a line: `started`, `progress`, `point`, `log`, then `result` or
 `failed`. They go to what was standard output when it began; whatever the target prints goes to
-standard error.
+standard error. Of several processes that torchrun has started, only rank 0 says more than that it
+has failed.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import importlib.util
 import json
 import math
 import os
-import signal
 import sys
 import threading
 import time
@@ -22,14 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from traintop.analyses import Analysis
-    from traintop.analyses.context import Context
+    from traintop.analyses.ranks import Ranks
     from traintop.analyses.request import Request
-    from traintop.analyses.target import Target
-
-PARENT_CHECK_SECONDS = 2.0
-CUDA_SHARE = 0.8
-"""Of the memory that is free when it starts; the rest is left to the live run."""
 
 
 def bootstrap() -> None:
@@ -52,15 +46,22 @@ def bootstrap() -> None:
 
 
 class Events:
-    """The stream of events to the host."""
+    """The stream of events to the host.
 
-    def __init__(self) -> None:
+    Args:
+        failures_only: Send nothing but `failed`.
+    """
+
+    def __init__(self, *, failures_only: bool = False) -> None:
         self._out = os.fdopen(os.dup(1), "w", encoding="utf-8")
         os.dup2(2, 1)
         self._lock = threading.Lock()
+        self._failures_only = failures_only
 
     def send(self, event: str, **fields: Any) -> None:
         """Write one event; where nobody reads any more, end."""
+        if self._failures_only and event != "failed":
+            return
         line = json.dumps(_strict({"event": event, **fields}), allow_nan=False)
         try:
             with self._lock:
@@ -73,30 +74,37 @@ class Events:
 def main(argument: str) -> int:
     """Do what the request says; returns the exit code."""
     from traintop.analyses.context import AnalysisFailedError
+    from traintop.analyses.limits import stand_back
+    from traintop.analyses.ranks import place_of_process
     from traintop.analyses.request import Request
     from traintop.analyses.target import describe
 
-    events = Events()
-    _be_modest()
+    place = place_of_process()
+    events = Events(failures_only=not place.first)
     try:
         request = Request.from_json(argument)
-        _run(request, events)
+        stand_back(request.memory_limit, lambda reason: events.send("failed", reason=reason))
+        events.send("progress", done=0, total=0, what="importing torch")
+        _run(request, place, events)
     except AnalysisFailedError as error:
         events.send("failed", reason=str(error))
     except SystemExit as error:
-        events.send("failed", reason=f"the target called exit({error.code!r})")
+        reason = f"the target called exit({'' if error.code is None else repr(error.code)})"
+        events.send("failed", reason=reason, show_output=True)
     except KeyboardInterrupt:
         events.send("failed", reason="interrupted")
     except Exception as error:  # noqa: BLE001 - whatever the target does, the host is told
-        events.send("failed", reason=describe(error))
+        events.send("failed", reason=_out_of_memory(error) or describe(error))
     else:
         return 0
     return 1
 
 
-def _run(request: Request, events: Events) -> None:
+def _run(request: Request, place: Ranks, events: Events) -> None:
     from traintop.analyses import ANALYSES
     from traintop.analyses.context import AnalysisFailedError
+    from traintop.analyses.preparation import prepare
+    from traintop.analyses.ranks import leave
 
     began = time.monotonic()
     analysis = ANALYSES.get(request.analysis)
@@ -111,7 +119,7 @@ def _run(request: Request, events: Events) -> None:
             f"{analysis.id} has no option {unknown[0]!r}: {', '.join(options)}"
         )
     options.update(request.options)
-    context = _prepare(request, options, analysis, events)
+    context, why = prepare(request, options, analysis, place, events.send)
     events.send(
         "started",
         analysis=analysis.id,
@@ -121,6 +129,7 @@ def _run(request: Request, events: Events) -> None:
     )
     module = importlib.import_module(f"traintop.analyses.{analysis.id}")
     outcome = module.run(context)
+    leave()
     events.send(
         "result",
         result={
@@ -131,131 +140,23 @@ def _run(request: Request, events: Events) -> None:
             "step": context.step,
             "seconds": round(time.monotonic() - began, 3),
             "device": str(context.device),
+            "device_reason": why,
             "result": outcome.result,
             "findings": outcome.findings,
         },
     )
 
 
-def _prepare(
-    request: Request, options: Mapping[str, float | None], analysis: Analysis, events: Events
-) -> Context:
-    """Build the target, load the checkpoint into its model, and move that to the device."""
-    from traintop.analyses.context import AnalysisFailedError
-
-    try:
-        import torch
-    except ImportError as error:
-        if error.name not in (None, "torch"):
-            raise
-        raise AnalysisFailedError(
-            f"torch is not installed in {sys.executable}: "
-            "name the training environment's interpreter with --python"
-        ) from None
-    from traintop.analyses.batches import seed_everything
-    from traintop.analyses.checkpoints import load_into, read_checkpoint
-    from traintop.analyses.context import Context
-    from traintop.analyses.target import load_target
-
-    torch.set_num_threads(max(1, _cores() // 2))
-    device = _device(request.device)
-    seed_everything(request.seed)
-    events.send("progress", done=0, total=0, what="building the target")
-    target = load_target(request.target)
-    _refuse_lacking(target, analysis.needs, request)
-    model = getattr(target.model, "_orig_mod", target.model)  # what torch.compile has wrapped
-    if not isinstance(model, torch.nn.Module):
-        raise AnalysisFailedError(
-            f"the Target's model is a {type(model).__name__}, not a torch.nn.Module"
-        )
-    step, optimizer_state, initial = None, None, None
-    if analysis.keeps_initial:
-        initial = {name: p.detach().cpu().clone() for name, p in model.named_parameters()}
-    if request.checkpoint is not None:
-        events.send("progress", done=0, total=0, what="loading the checkpoint")
-        path = Path(request.checkpoint)
-        state = read_checkpoint(path)
-        ignored = load_into(model, state, path)
-        if ignored:
-            events.send(
-                "log",
-                text=f"{len(ignored)} names of {path} lie outside the model: {ignored[0]} ...",
-            )
-        step, optimizer_state = state.step, state.optimizer
-    return Context(
-        target=target,
-        model=model.to(device),
-        device=device,
-        seed=request.seed,
-        options=options,
-        checkpoint=None if request.checkpoint is None else Path(request.checkpoint),
-        compare=[Path(each) for each in request.compare],
-        initial=initial,
-        step=step,
-        optimizer_state=optimizer_state,
-        progress=lambda done, total, what: events.send(
-            "progress", done=done, total=total, what=what
-        ),
-        point=lambda x, y, series: events.send("point", x=x, y=y, series=series),
-        log=lambda text: events.send("log", text=text),
-    )
-
-
-def _refuse_lacking(target: Target, needs: tuple[str, ...], request: Request) -> None:
-    from traintop.analyses.context import AnalysisFailedError
-
-    lacking = [name for name in needs if getattr(target, name) is None]
-    if lacking:
-        raise AnalysisFailedError(
-            f"{request.analysis} needs {' and '.join(lacking)}: "
-            f"give the Target of {request.target} {', '.join(f'{name}=...' for name in lacking)}"
-        )
-
-
-def _device(name: str) -> Any:
-    import torch
-
-    from traintop.analyses.context import AnalysisFailedError
-
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise AnalysisFailedError(f"there is no device {name!r}: cpu or cuda:N") from None
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise AnalysisFailedError(
-                f"no GPU can be used by torch in {sys.executable}: take --device cpu"
-            )
-        if (device.index or 0) >= torch.cuda.device_count():
-            raise AnalysisFailedError(
-                f"there is no {name}: torch sees {torch.cuda.device_count()} GPUs"
-            )
-        free, total = torch.cuda.mem_get_info(device)
-        torch.cuda.set_per_process_memory_fraction(CUDA_SHARE * free / total, device)
-        torch.cuda.set_device(device)
-    return device
-
-
-def _be_modest() -> None:
-    """Stand back behind the live run, show where a crash was, and end when the host does."""
-    import faulthandler
-
-    faulthandler.enable(all_threads=False)
-    os.nice(10)
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(PARENT_CHECK_SECONDS)
-        if os.getpgrp() == os.getpid():
-            os.killpg(0, signal.SIGKILL)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _out_of_memory(error: Exception) -> str | None:
+    """What to do about an error that says that memory has run out; None for any other."""
+    kind, text = type(error).__name__, str(error)
+    if isinstance(error, MemoryError) or "DefaultCPUAllocator: can't allocate" in text:
+        where = "the host: take smaller batches, or wait until the live run leaves more room"
+    elif kind == "OutOfMemoryError" or "CUDA out of memory" in text:
+        where = "the GPU beside the live run: take --device cpu, or smaller batches"
+    else:
+        return None
+    return f"out of memory on {where}\n{kind}: {text.splitlines()[0] if text else ''}"
 
 
 def _strict(value: object) -> object:

@@ -186,6 +186,10 @@ class AmpOverflow(Detector[AmpOverflowThresholds]):
         if self._scale == self._scale:
             limit = thresholds.lowest_scale
             found.append(Evidence(what="loss scale", value=self._scale, threshold=limit, step=step))
+        halvings = math.log2(self._top / self._scale) if 0.0 < self._scale <= self._top else 0.0
+        if halvings >= thresholds.halvings:
+            what, limit = "halvings of the loss scale without a rise", thresholds.halvings
+            found.append(Evidence(what=what, value=halvings, threshold=limit, step=step))
         return tuple(found)
 
     def _causes(self, onset: int) -> tuple[Cause, ...]:

@@ -114,7 +114,8 @@ class BadInitialization(Detector[BadInitializationThresholds]):
             what = "first loss over that of guessing"
             ratio, limit = loss.first / loss.chance, thresholds.start_loss
             evidence.append(Evidence(what=what, value=ratio, threshold=limit))
-        return self._open("Initial weights are too large", evidence, scale.words, scale)
+        layers = (scale.first_name, scale.last_name)
+        return self._open("Initial weights are too large", evidence, scale.words, scale, layers)
 
     def _shrinks(self, scale: StartScale) -> Findings:
         loss, thresholds = self.context.loss, self.thresholds
@@ -123,7 +124,8 @@ class BadInitialization(Detector[BadInitializationThresholds]):
         if share > thresholds.shrinks or not loss.level > thresholds.still * loss.start:
             return ()
         self._over = False
-        because = f"activations shrink {1 / share:.3g}x from {scale.first_name} on"
+        because = f"activations shrink {1 / share:.3g}x from {scale.first_name} to "
+        because += scale.least_name
         evidence = [
             Evidence(
                 what="smallest over first standard deviation of the activations",
@@ -138,10 +140,16 @@ class BadInitialization(Detector[BadInitializationThresholds]):
                 step=self.context.last_step,
             ),
         ]
-        return self._open("Initial weights are too small", evidence, because, scale)
+        layers = (scale.first_name, scale.least_name)
+        return self._open("Initial weights are too small", evidence, because, scale, layers)
 
     def _open(
-        self, title: str, evidence: list[Evidence], because: str, scale: StartScale
+        self,
+        title: str,
+        evidence: list[Evidence],
+        because: str,
+        scale: StartScale,
+        layers: tuple[str, ...],
     ) -> Findings:
         return self.open(
             "warning",
@@ -149,7 +157,7 @@ class BadInitialization(Detector[BadInitializationThresholds]):
             evidence,
             title=title,
             series=("loss/train", "grad_norm"),
-            layers=(scale.first_name, scale.last_name),
+            layers=tuple(dict.fromkeys(layers)),
             causes=(
                 Cause(
                     cause="variance of the initial weights off", because=because, basis="measured"

@@ -152,7 +152,8 @@ class Detector(Generic[T]):
         if self.current.severity == "info" and severity != "info":
             if self.context.explanation(self.id) is not None:
                 fields["severity"] = "info"
-            fields.setdefault("detected_step", self.context.last_step)
+            else:
+                fields.setdefault("detected_step", self.context.last_step)
         self.current = msgspec.structs.replace(self.current, **fields)
         return (self.current,)
 

@@ -35,7 +35,7 @@ class ClassCollapse(Detector[ClassCollapseThresholds]):
 
     id = "class_collapse"
     title = "The model predicts one class only"
-    needs = "accuracy, balanced accuracy and the share of the commonest prediction"
+    needs = "accuracy, balanced accuracy, and the share of the commonest prediction or num_classes"
     record = "recorder.evaluate(accuracy=..., balanced_accuracy=..., majority_pred_fraction=...)"
     thresholds_type: ClassVar[type[Thresholds]] = ClassCollapseThresholds
 
@@ -52,7 +52,9 @@ class ClassCollapse(Detector[ClassCollapseThresholds]):
             return ()
         if last.accuracy != last.accuracy:
             return ()
-        self._judged = True
+        # Without the share of the commonest prediction, guessing is the yardstick.
+        known = last.majority == last.majority or bool(self.context.info.num_classes)
+        self._judged = self._judged or known
         if not self._collapsed(last):
             self._held = 0
             return self.resolve(row.step) if self.current is not None else ()

@@ -57,6 +57,7 @@ class Context:
             start elsewhere: resume and batch size, not the learning rate.
         regime_reason: What began the present regime, for evidence.
         regime_step: Where the present regime began.
+        resumes: Counts resumes; `resume_step` is where the last one was, -1 without one.
         warming_up: Whether the learning rate is still in its first rise, or, where no learning
             rate is known, the run in its first steps.
         averaged: Whether a record is a mean over several steps (an epoch or a window).
@@ -82,6 +83,8 @@ class Context:
         self.rescaled = 0
         self.regime_reason = "start of the run"
         self.regime_step = 0
+        self.resumes = 0
+        self.resume_step = -1
         self.warming_up = True
         self.averaged = False
         self.lr = math.nan
@@ -122,9 +125,7 @@ class Context:
         step = row.step
         values = row.values
         if step < self._train_step - 1:
-            self._begin(
-                step, f"resumed at step {step} after step {self._train_step}", rescaled=True
-            )
+            self._resume(step, f"resumed at step {step} after step {self._train_step}")
         elif not self.records:
             self._first_step = step
         elif self.records < 3 and self.info.cadence is None:
@@ -226,7 +227,7 @@ class Context:
         """Take an event, before the detectors do."""
         step = self._train_step if event.step is None else event.step
         if event.event == "resume":
-            self._begin(max(step, 0), f"resumed at step {max(step, 0)}", rescaled=True)
+            self._resume(max(step, 0), f"resumed at step {max(step, 0)}")
         elif event.event == "checkpoint":
             path = event.fields.get("path")
             if isinstance(path, str) and step >= 0:
@@ -248,8 +249,8 @@ class Context:
         before = [(at, path) for at, path in self._checkpoints if at <= step]
         return max(before, key=lambda checkpoint: checkpoint[0])[1] if before else None
 
-    def lr_rise(self, onset: int, within: int) -> Cause | None:
-        """The learning rate jump that may explain what began at `onset`.
+    def lr_jump_up(self, onset: int, within: int) -> LrChange | None:
+        """The last rise of the learning rate in one record that may explain what began at `onset`.
 
         Args:
             onset: Where the symptom began.
@@ -258,17 +259,22 @@ class Context:
         """
         for jump in reversed(self.lr_jumps):
             if jump.after > jump.before and onset - within <= jump.step <= onset + within // 4:
-                factor = (
-                    f"{jump.after / jump.before:.3g}x"
-                    if jump.before
-                    else f"from 0 to {jump.after:.3g}"
-                )
-                return Cause(
-                    cause="learning rate too high",
-                    because=f"lr rose {factor} at step {jump.step}, {ago(onset - jump.step)}",
-                    basis="measured",
-                )
+                return jump
         return None
+
+    def lr_rise(self, onset: int, within: int) -> Cause | None:
+        """The same as a cause."""
+        jump = self.lr_jump_up(onset, within)
+        if jump is None:
+            return None
+        factor = (
+            f"{jump.after / jump.before:.3g}x" if jump.before else f"from 0 to {jump.after:.3g}"
+        )
+        return Cause(
+            cause="learning rate too high",
+            because=f"lr rose {factor} at step {jump.step}, {ago(onset - jump.step)}",
+            basis="measured",
+        )
 
     def _begin_epoch(self, step: int, epoch: float) -> None:
         if self._epoch >= 0 and epoch - epoch == 0.0:
@@ -315,6 +321,11 @@ class Context:
             step = self._train_step
             words = f"batch size went from {before:g} to {batch_size:g} at step {step}"
             self._begin(step, words, rescaled=True)
+
+    def _resume(self, step: int, reason: str) -> None:
+        self.resumes += 1
+        self.resume_step = step
+        self._begin(step, reason, rescaled=True)
 
     def _begin(self, step: int, reason: str, *, rescaled: bool) -> None:
         self.regime += 1

@@ -133,11 +133,12 @@ class DeadUnits(Detector[DeadUnitsThresholds]):
         worst_name = self._names[worst]
         severity: Severity = "critical" if share > self.thresholds.nearly_all else "warning"
         title = f"{share:.0%} of the units of {worst_name} are dead"
+        limits = self.thresholds
         evidence = (
             Evidence(
                 what=f"share of units in {worst_name} that no sample activates",
                 value=share,
-                threshold=self.thresholds.share,
+                threshold=limits.share if self._relu[worst] else limits.nearly_all,
                 step=step,
             ),
             Evidence(what="layers with dead units", value=float(sure.sum())),

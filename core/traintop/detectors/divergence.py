@@ -18,6 +18,9 @@ FEW = 10
 LAG = 7
 """Records by which a median of 15 follows a step."""
 
+GUESSED = 0.5
+"""Share of the loss of guessing above which a first loss is one of guessing."""
+
 
 class DivergenceThresholds(Thresholds, frozen=True):
     """Thresholds of `divergence`.
@@ -84,8 +87,10 @@ class FirstLosses:
             self.needed = 2
             self.reference = min(loss.first, loss.chance)
         else:
-            # Where guessing is known, a single loss before the others is enough.
-            if self._count <= (1 if guessing_loss(context.info) > 0 else 6):
+            # A single loss before the others is enough where it is that of guessing, which all
+            # batches share; one of a model that has learnt may be a lucky one.
+            guessed = loss.first > GUESSED * guessing_loss(context.info)
+            if self._count <= (1 if guessed else 6):
                 self._before = max(self._before, value)
                 return False
             self.reference = max(self._before, loss.start)
@@ -149,7 +154,9 @@ class Divergence(Detector[DivergenceThresholds]):
             if self._held or self.current is not None:
                 return self._below(row)
             return ()
-        if loss.rise > self._limit():
+        limit = self._limit()
+        # The median of two kinds of batches leaps from the one to the other, their mean does not.
+        if loss.rise > limit and loss.mean - best > limit:
             return self._above(row)
         return self._below(row)
 

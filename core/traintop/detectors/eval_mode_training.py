@@ -91,7 +91,7 @@ class EvalModeTraining(Detector[EvalModeTrainingThresholds]):
                 Evidence(
                     what="layer records in a row in evaluation mode",
                     value=float(records),
-                    threshold=self.thresholds.records,
+                    threshold=self.thresholds.records if evaluated is None else 1.0,
                     step=step,
                 ),
             ),

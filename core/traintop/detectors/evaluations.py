@@ -56,12 +56,12 @@ class Evaluations:
         )
         self.past.append(found)
         self.count += 1
-        if found.loss < self.best:
+        if -math.inf < found.loss < self.best:
             self.best = found.loss
             self.best_step = row.step
         balanced = found.balanced_accuracy
         accuracy = balanced if balanced == balanced else found.accuracy
-        if accuracy == accuracy and not accuracy <= self.best_accuracy:
+        if accuracy - accuracy == 0.0 and not accuracy <= self.best_accuracy:
             self.best_accuracy = accuracy
 
     @property

@@ -201,7 +201,7 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         first, chance = context.loss.first, context.loss.chance
         batch = context.info.batch_size
         # A loss that is summed over the batch starts at batch x guessing, and that is no fault.
-        summed = batch is not None and 0.7 < first / (batch * chance) < 1.4
+        summed = batch is not None and batch > 0 and 0.7 < first / (batch * chance) < 1.4
         self._scale = scale = self._scale or start_scale(context)
         grows = scale is not None and scale.grows
         least = thresholds.start_norm_measured if grows else thresholds.start_norm
@@ -240,6 +240,10 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         )
 
     def _beyond(self, step: int, norm: float) -> Findings:
+        if self.context.rescaled != self._rescaled:
+            # The past that it is beyond is one of another scale.
+            self._accept(norm)
+            return ()
         self._count += 1
         self._exploded += 1
         self._quiet = 0
@@ -299,9 +303,9 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
         usual = self._usual_norm()
         causes: list[Cause] = []
         fixes: list[str] = []
-        rise = context.lr_rise(step, within=round(max(50.0, 20 * context.stride)))
-        if rise is not None:
-            jump = context.lr_jumps[-1]
+        within = round(max(50.0, 20 * context.stride))
+        rise, jump = context.lr_rise(step, within), context.lr_jump_up(step, within)
+        if rise is not None and jump is not None:
             causes.append(rise)
             fixes.append(f"lr {jump.after:.3g} -> {jump.before:.3g}, as before step {jump.step}")
         update = context.updates.median

@@ -64,7 +64,6 @@ class GradClipTooTight(Detector[GradClipTooTightThresholds]):
         self._losses: deque[float] = deque(maxlen=size)
         self._start = math.nan
         self._limit = math.nan
-        self._since = -1
         self._judged = False
 
     def on_block(self, rows: Sequence[Row]) -> Findings:
@@ -99,7 +98,6 @@ class GradClipTooTight(Detector[GradClipTooTightThresholds]):
             return ()
         held_back = self._held_back()
         if self.current is None:
-            self._since = self._since if self._since >= 0 else self._first_step(step)
             return self._open(step, held_back=held_back)
         if held_back and self.current.severity == "info":
             return self.update(severity="warning", title=self.title, evidence=self._evidence(step))
@@ -135,10 +133,12 @@ class GradClipTooTight(Detector[GradClipTooTightThresholds]):
         # No plan: as many records as a short epoch, of a run that may have just begun.
         if not done > thresholds.after and not (done != done and context.records > 200):
             return False
-        if share > thresholds.little:
-            return True
-        at_end = 1.0 - (1.0 - share) / done if done > thresholds.pace_after else math.nan
-        return at_end > thresholds.pace
+        return share > thresholds.little or self._at_end(share) > thresholds.pace
+
+    def _at_end(self, share: float) -> float:
+        """The loss over its start at the planned end, at the pace so far; NaN where that is new."""
+        done = self.context.share_done
+        return 1.0 - (1.0 - share) / done if done > self.thresholds.pace_after else math.nan
 
     def _evidence(self, step: int) -> tuple[Evidence, ...]:
         thresholds = self.thresholds
@@ -159,6 +159,10 @@ class GradClipTooTight(Detector[GradClipTooTightThresholds]):
         if left == left:
             what = "median loss over its start"
             found.append(Evidence(what=what, value=left, threshold=thresholds.little, step=step))
+        at_end = self._at_end(left)
+        if at_end == at_end:
+            what = "the same at the planned end, at the pace so far"
+            found.append(Evidence(what=what, value=at_end, threshold=thresholds.pace))
         return tuple(found)
 
     def _open(self, step: int, *, held_back: bool) -> Findings:
@@ -175,7 +179,7 @@ class GradClipTooTight(Detector[GradClipTooTightThresholds]):
             )
         return self.open(
             "warning" if held_back else "info",
-            self._since,
+            self._first_step(step),
             self._evidence(step),
             title=self.title if held_back else "Clipping sets the step size",
             series=("grad_norm", "grad_norm_clipped"),

@@ -112,8 +112,9 @@ class InputNotNormalized(Detector[InputNotNormalizedThresholds]):
             if value > 0
         ]
         start = max(0, self._step)
-        # Unit inputs give a first layer of about 0.5.
+        # Unit inputs give a first layer of about 0.5; a layer that is saturated hides them.
         factor = max(10.0, round(first / 0.5, -1))
+        seem = f": they seem {factor:.0f} times too large" if first > INPUT_SPREAD else ""
         return self.open(
             "warning",
             start,
@@ -126,7 +127,7 @@ class InputNotNormalized(Detector[InputNotNormalizedThresholds]):
                 self.next_test("Gradient flow through the layers", "gradient_flow", start),
             ),
             fixes=(
-                f"standardise the inputs, (x - mean) / std: they seem {factor:.0f} times too large",
+                f"standardise the inputs, (x - mean) / std{seem}",
                 "or begin the model with a batch or layer norm",
             ),
         )

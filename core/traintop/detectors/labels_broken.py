@@ -129,9 +129,9 @@ class LabelsBroken(Detector[LabelsBrokenThresholds]):
         context = self.context
         thresholds = self.thresholds
         past = [each for each in context.evaluations.past if each.loss - each.loss == 0.0]
-        latest = past[-3:]
-        if len(latest) < thresholds.evaluations:
+        if len(past) < max(1.0, thresholds.evaluations):
             return ()
+        latest = past[-3:]
         level = sum(each.loss for each in latest) / len(latest)
         accuracy = sum(each.accuracy for each in latest) / len(latest)
         chance = 1.0 / (context.info.num_classes or 2)

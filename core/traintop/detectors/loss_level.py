@@ -117,6 +117,12 @@ class LossLevel:
         return self.level - self.best if self.best < math.inf else math.nan
 
     @property
+    def mean(self) -> float:
+        """The mean of the losses that the level is the median of; NaN of none."""
+        values = self._window.values()
+        return math.fsum(values) / len(values) if values else math.nan
+
+    @property
     def standard_error(self) -> float:
         """Standard error of the level: of a median of as many records as are smoothed over."""
         return 1.2533 * self.noise / math.sqrt(self._window.size)

@@ -91,7 +91,9 @@ class LossSpike(Detector[LossSpikeThresholds]):
         self._spikes = 0
         self._quiet = 0
         self._usual = 0.0
-        self._peak = (0.0, 0.0, 0)
+        self._limit = 0.0
+        self._peak = (0.0, 0.0, 0.0, 0)
+        """The highest loss, the median of those before, what it had to exceed, and its step."""
         self._back = 0
         self._judged = False
         self._before: Row | None = None
@@ -164,7 +166,8 @@ class LossSpike(Detector[LossSpikeThresholds]):
         )
         clear = bounded and value >= (1.0 + thresholds.small) * usual
         z = thresholds.z if clear else thresholds.z_small
-        return value > usual + least and log_z(value, values) > growth * z
+        self._limit = usual + least
+        return value > self._limit and log_z(value, values) > growth * z
 
     def _spike(self, row: Row, value: float) -> Findings:
         self._quiet = 0
@@ -173,7 +176,7 @@ class LossSpike(Detector[LossSpikeThresholds]):
         usual = self._usual
         higher = self._peak[0] < value
         if higher or self.current is None:
-            self._peak = (value, usual, row.step)
+            self._peak = (value, usual, self._limit, row.step)
         if self.current is None:
             causes, fixes = self._causes(row)
             return self.open(
@@ -198,9 +201,8 @@ class LossSpike(Detector[LossSpikeThresholds]):
         context = self.context
         causes: list[Cause] = []
         fixes: list[str] = []
-        rise = context.lr_rise(row.step, within=50)
-        if rise is not None:
-            jump = context.lr_jumps[-1]
+        rise, jump = context.lr_rise(row.step, within=50), context.lr_jump_up(row.step, within=50)
+        if rise is not None and jump is not None:
             causes.append(rise)
             fixes.append(f"lr {jump.after:.3g} -> {jump.before:.3g}, as before step {jump.step}")
         before = self._before.values if self._before is not None else {}
@@ -231,18 +233,18 @@ class LossSpike(Detector[LossSpikeThresholds]):
         self._spikes = 0
         self._quiet = 0
         self._back = 0
-        self._peak = (0.0, 0.0, 0)
+        self._peak = (0.0, 0.0, 0.0, 0)
         return found
 
     def _evidence(self) -> tuple[Evidence, ...]:
-        value, usual, step = self._peak
+        value, usual, least, step = self._peak
         ratio = value / usual if usual else math.inf
         what = "highest loss over the median of those before"
         limit = 1.0 + self.thresholds.of_median
         return (
             Evidence(what=what, value=ratio, threshold=limit, step=step),
             Evidence(what="spikes in this episode", value=float(max(1, self._spikes))),
-            Evidence(what="highest loss", value=value, step=step),
+            Evidence(what="highest loss", value=value, threshold=least, step=step),
             Evidence(what="median of the losses before", value=usual),
         )
 

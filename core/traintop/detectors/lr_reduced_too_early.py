@@ -72,6 +72,7 @@ class LrReducedTooEarly(Detector[LrReducedTooEarlyThresholds]):
     def __init__(self, context: Context, thresholds: LrReducedTooEarlyThresholds) -> None:
         super().__init__(context, thresholds)
         self._recent: deque[Row] = deque(maxlen=BEFORE)
+        self._rescaled = 0
         self._seen: LrChange | None = None
         self._drop: LrChange | None = None
         self._slope = 0.0
@@ -83,6 +84,11 @@ class LrReducedTooEarly(Detector[LrReducedTooEarlyThresholds]):
     def on_block(self, rows: Sequence[Row]) -> Findings:
         """Note a drop with the slope before it; then compare what comes after."""
         context = self.context
+        if context.rescaled != self._rescaled:
+            # Losses of another scale make no slope with these.
+            self._rescaled = context.rescaled
+            self._drop = None
+            self._recent.clear()
         jumps = context.lr_jumps
         if jumps and jumps[-1] is not self._seen:
             self._seen = jumps[-1]

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
-from traintop.records import Cause, Event, Evidence, NextTest, NotJudged, Row, Severity
+from traintop.records import Cause, Evidence, NextTest, NotJudged, Row, Severity
 
 SCHEDULER = "scheduler.step() once per optimizer step, on each process alike"
 
@@ -69,17 +69,20 @@ class LrScheduleMismatch(Detector[LrScheduleMismatchThresholds]):
         self._smallest = math.inf
         self._since = 0
         self._records = 0
-        self._regime = 0
+        self._resumes = 0
         self._resumed: tuple[int, float, bool] | None = None
+        self._before = math.nan
+        """Where the open episode is of a schedule that began anew: the rate that it had come to."""
         self._said_late = False
+        self._is_late = False
+        """Whether the open episode is of a schedule that ends after the run: nothing mends it."""
 
     def on_block(self, rows: Sequence[Row]) -> Findings:
         """Follow the schedule, record by record where it moves."""
         context = self.context
-        if context.rescaled != self._regime:
-            self._regime = context.rescaled
-            if "resumed" in context.regime_reason:
-                self._note_resume(context.regime_step)
+        if context.resumes != self._resumes:
+            self._resumes = context.resumes
+            self._note_resume(context.resume_step)
         # Most records of most runs: nothing has moved.
         if context.lr == self._lr and rows[-1].values.get("lr") == self._lr:
             self._records += len(rows)
@@ -93,12 +96,6 @@ class LrScheduleMismatch(Detector[LrScheduleMismatchThresholds]):
         if self.current is not None:
             return self._judge_open()
         return self._judge()
-
-    def on_event(self, event: Event) -> Findings:
-        """Remember what the learning rate was before a resume."""
-        if event.event == "resume":
-            self._note_resume(self.context.last_step if event.step is None else event.step)
-        return ()
 
     def not_judged(self) -> NotJudged | None:
         """A run without a learning rate or a plan."""
@@ -128,6 +125,7 @@ class LrScheduleMismatch(Detector[LrScheduleMismatchThresholds]):
         return self._moves >= self.thresholds.moves
 
     def _judge(self) -> Findings:
+        self._before = math.nan
         if self._resumed is not None:
             found = self._restarted(*self._resumed)
             if found:
@@ -142,11 +140,13 @@ class LrScheduleMismatch(Detector[LrScheduleMismatchThresholds]):
     def _judge_open(self) -> Findings:
         """Over when the learning rate is back."""
         found = self.current
-        if found is None or found.severity == "info":
+        if found is None or self._is_late:
             return ()
-        if found.onset_step != self._since and self._lr > self.thresholds.ended * self._peak:
-            return self.resolve(self._since)
-        return ()
+        if self._before == self._before:
+            over = self._lr <= self._before
+        else:
+            over = found.onset_step != self._since and self._lr > self.thresholds.ended * self._peak
+        return self.resolve(self._since) if over else ()
 
     def _ended_early(self) -> Findings:
         context = self.context
@@ -272,6 +272,7 @@ class LrScheduleMismatch(Detector[LrScheduleMismatchThresholds]):
         self._said_late = True
         if context.warming_up or self._lr < thresholds.late * self._peak:
             return ()
+        self._is_late = True
         planned = context.info.planned_steps
         return self.open(
             "info",
@@ -304,6 +305,7 @@ class LrScheduleMismatch(Detector[LrScheduleMismatchThresholds]):
         lr = self._lr
         if not was_decaying or not before > 0.0 or lr < self.thresholds.restart * before:
             return ()
+        self._before = before
         return self.open(
             "warning" if context.info.planned_steps else "info",
             step,

@@ -43,7 +43,7 @@ class LrTooHighThresholds(Thresholds, frozen=True):
     each weight by about the rate (Kingma and Ba 2015, section 2.1), and weights are of the order
     of 0.1 and less."""
     above_start: float = 1.05
-    """Multiple of the starting loss that 2 of the first 16 losses exceed: thrown away ..."""
+    """Multiple of the starting loss that 2 of the first 24 losses exceed: thrown away ..."""
     no_better: float = 0.98
     """... or the share of it above which the smoothed loss is after 24 records: a batch's loss is
     noisy."""
@@ -241,7 +241,7 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
                 because=f"a step moves the weights by {update:.2g} of their norm",
                 basis="measured",
             ),
-            usual_lr(context, update),
+            usual_lr(context, update, lower=True),
         )
 
     def _destroyed(self) -> _Case:
@@ -268,7 +268,7 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
             self._first_step,
             (evidence, *self._loss_evidence()),
             Cause(cause="learning rate too high", because=because, basis=basis),
-            usual_lr(context, max(first)) if first else None,
+            usual_lr(context, max(first), lower=True) if first else None,
         )
 
     def _jumped(self, jump: LrChange) -> _Case:
@@ -351,7 +351,7 @@ class LrTooHigh(Detector[LrTooHighThresholds]):
                 because=f"a step moved the weights by {largest:.2g} of their norm",
                 basis="measured",
             ),
-            usual_lr(context, largest),
+            usual_lr(context, largest, lower=True),
         )
 
     def _update_evidence(self, limit: float) -> Evidence:

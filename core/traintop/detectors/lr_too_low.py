@@ -175,13 +175,13 @@ class LrTooLow(Detector[LrTooLowThresholds]):
             )
         # Where guessing is not known, fine-tuning that goes well looks the same.
         is_known = guessing_loss(context.info) > 0 or cosine > thresholds.cosine_sure
-        fix = usual_lr(context, median)
+        fix = usual_lr(context, median, lower=False)
         return self.open(
             "warning" if is_known else "info",
             self._first_step,
             evidence,
             series=("loss/train", "update_ratio"),
-            causes=(self._cause(median),),
+            causes=(self._cause(median, cosine),),
             next=(self.next_test("LR range test", "lr_find", step),),
             fixes=() if fix is None else (fix,),
         )
@@ -262,12 +262,13 @@ class LrTooLow(Detector[LrTooLowThresholds]):
         fall = loss.last - loss.first
         return fall / length, error / length, fall / error if error else 0.0
 
-    def _cause(self, median: float) -> Cause:
+    def _cause(self, median: float, cosine: float) -> Cause:
         lr = self.context.lr
         words = f"lr is {lr:.3g} and a step" if lr == lr else "a step"
+        though = "the gradients point the same way" if cosine == cosine else "the loss falls on"
         return Cause(
             cause="learning rate too low",
             because=f"{words} moves the weights by {median:.2g} of their norm, where "
-            f"{USUAL_UPDATE:g} is usual, though the gradients point the same way",
+            f"{USUAL_UPDATE:g} is usual, though {though}",
             basis="measured",
         )

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
-from traintop.detectors.windows import median
+from traintop.detectors.windows import MAD_TO_SIGMA, median
 from traintop.records import Cause, Evidence, NextTest, NotJudged, Row
 
 BLOCKS = 6
@@ -17,7 +17,7 @@ BLOCKS = 6
 
 SCALES = 16
 """Each scale has blocks twice as long as the one before: a leak too slow for one shows in a later
-one. The longest block is 400,000 records."""
+one. The longest block is 330,000 records."""
 
 
 class MemoryLeakThresholds(Thresholds, frozen=True):
@@ -49,7 +49,7 @@ class MemoryLeakThresholds(Thresholds, frozen=True):
     warm_up: float = 0.05
     """Share of the planned steps in which the allocator warms up; the first epoch counts too."""
     warm_up_records: float = 40
-    """Records of warm-up at least; where a record is a mean, one."""
+    """Records of warm-up at least, or steps where a record is a mean over many."""
 
 
 class Scale:
@@ -137,7 +137,7 @@ class MemoryLeak(Detector[MemoryLeakThresholds]):
         block = self._block
         level = median(block)
         if len(block) > 2:
-            deviation = 1.4826 * median(abs(each - level) for each in block)
+            deviation = MAD_TO_SIGMA * median(abs(each - level) for each in block)
             # 1.25: standard error of a median over that of a mean.
             error = 1.25 * deviation / math.sqrt(len(block))
             self._noise += 0.1 * (error - self._noise) if self._noise else error
@@ -158,12 +158,16 @@ class MemoryLeak(Detector[MemoryLeakThresholds]):
         if self._first_step < 0:
             self._first_step = step
         self._records += 1
-        if self.context.averaged or self._records <= 2:
-            return self._records <= 2
+        if self._records <= 2:
+            return True
         since = step - self._first_step
         steps = max(info.steps_per_epoch or 0, self.thresholds.warm_up * (info.planned_steps or 0))
         # An epoch of a large run is no yardstick for an allocator.
-        return since < min(steps, 2000) or self._records <= self.thresholds.warm_up_records
+        if since < min(steps, 2000):
+            return True
+        # Where a record is a mean, it is steps that count.
+        passed = since if self.context.averaged else self._records
+        return passed <= self.thresholds.warm_up_records
 
     def _judge(self, scale: Scale, index: int, step: int) -> Findings:
         thresholds = self.thresholds

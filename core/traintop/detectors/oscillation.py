@@ -135,7 +135,7 @@ class Oscillation(Detector[OscillationThresholds]):
         context = self.context
         steps = [step for step, _, _ in points]
         onset = steps[max(0, turns[0] - 1)]
-        fix = usual_lr(context, context.updates.median)
+        fix = usual_lr(context, context.updates.median, lower=True)
         evidence = (
             Evidence(
                 what=f"turns of the {what} since step {onset}",

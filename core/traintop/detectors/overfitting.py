@@ -198,11 +198,12 @@ class Overfitting(Detector[OverfittingThresholds]):
     def _evidence(self, now: Evaluation, rise: float) -> tuple[Evidence, ...]:
         best = self._at_best or now
         thresholds = self.thresholds
-        limit = self._limit() / self._best if self._best else math.inf
+        scale = abs(self._best)
+        limit = self._limit() / scale if scale else math.inf
         found = [
             Evidence(
                 what="relative rise of validation loss over its best",
-                value=rise / self._best if self._best else math.inf,
+                value=rise / scale if scale else math.inf,
                 threshold=limit,
                 step=now.step,
             ),

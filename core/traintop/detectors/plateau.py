@@ -70,9 +70,7 @@ class Plateau(StallDetector[PlateauThresholds]):
             if jump.after < jump.before and jump.after <= 0.5 * context.lr_highest:
                 factor = f"{jump.before / jump.after:.3g}x" if jump.after else "to 0"
                 because = f"lr fell {factor} at step {jump.step} and the loss is flat since"
-                cause = Cause(
-                    cause="learning rate reduced too early", because=because, basis="measured"
-                )
+                cause = Cause(cause="learning rate reduced too early", because=because)
                 fix = f"learning rate {jump.after:.3g} -> {jump.before:.3g} until the loss is flat"
                 return (cause,), (fix,)
         found = hindrance(context)

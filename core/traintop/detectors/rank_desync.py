@@ -175,11 +175,12 @@ class RankDesync(Detector[RankDesyncThresholds]):
             causes=causes,
             next=(
                 NextTest(
-                    do=f"compare the weights of {who} with rank 0's, tensor by tensor",
+                    do=f"Compare the weights of {who} with rank 0's, tensor by tensor",
                     analysis="weights",
                 ),
-                self.next_test(
-                    "Repeat the step on another GPU and compare", "gradient_check", onset
+                NextTest(
+                    do=f"Repeat the steps up to {onset} on another GPU, from the checkpoint before",
+                    checkpoint=self.context.checkpoint_before(onset),
                 ),
             ),
             fixes=(

@@ -44,11 +44,12 @@ class StartScale:
     last: float
     """The largest standard deviation of a later layer, and the layer's `last_name`."""
     least: float
-    """The smallest that is not 0."""
+    """The smallest that is not 0, and the layer's `least_name`."""
     behind: float
     """The largest of those behind the first; 0 of none."""
     first_name: str
     last_name: str
+    least_name: str
     gain: float
     """Median gain of the weights, before any update; NaN where it was not measured."""
     saturated: tuple[float, ...]
@@ -110,6 +111,7 @@ def start_scale(context: Context) -> StartScale | None:
         return None
     names, kinds = layers.names.act_names, layers.names.act_kinds
     largest = int(usable[np.argmax(spread[usable])])
+    smallest = int(usable[np.argmin(spread[usable])])
     first = int(usable[0])
     share = layers.last.get("act_sat_frac")
     saturated: tuple[float, ...] = ()
@@ -122,13 +124,18 @@ def start_scale(context: Context) -> StartScale | None:
     return StartScale(
         first=float(spread[first]),
         last=float(spread[largest]),
-        least=float(spread[usable].min()),
+        least=float(spread[smallest]),
         behind=float(spread[usable[1:]].max(initial=0.0)),
-        first_name=names[first] if first < len(names) else f"activation {first}",
-        last_name=names[largest] if largest < len(names) else f"activation {largest}",
+        first_name=_name(names, first),
+        last_name=_name(names, largest),
+        least_name=_name(names, smallest),
         gain=_gain(layers),
         saturated=saturated,
     )
+
+
+def _name(names: tuple[str, ...], index: int) -> str:
+    return names[index] if index < len(names) else f"activation {index}"
 
 
 def _gain(layers: LayerState) -> float:
@@ -138,8 +145,10 @@ def _gain(layers: LayerState) -> float:
         return math.nan
     # The record is of after the step, whose update the weights before it are cleared of.
     updates = layers.last.get("update_ratio", np.zeros(norms.shape))
+    if updates.shape != norms.shape:
+        return math.nan
     usable = (sizes > 1) & (norms > 0) & (norms < ABSURD) & ~(updates > ABSURD)
-    if not usable.any() or updates.shape != norms.shape:
+    if not usable.any():
         return math.nan
     before = norms[usable] / (1.0 + np.nan_to_num(updates[usable]))
     return float(np.median(before / sizes[usable] ** 0.25))

@@ -14,6 +14,9 @@ from traintop.records import Cause, Evidence, Floats, NextTest, NotJudged, Sever
 BLOCK = 10
 """Rounds in a block, of which each rank's median is taken: a checkpoint or a slow batch is out."""
 
+TIMES = {"compute_time": "work time", "step_time": "step time", "throughput": "time a sample"}
+"""What each series gives in seconds."""
+
 
 class StragglerThresholds(Thresholds, frozen=True):
     """Thresholds of `straggler`."""
@@ -118,8 +121,8 @@ class Straggler(Detector[StragglerThresholds]):
         staged = since_start and len(ranks) > max(1.0, thresholds.many * count)
         severity: Severity = "info" if staged else "warning"
         who = f"Rank {worst} is" if len(ranks) == 1 else f"Ranks {', '.join(map(str, ranks))} are"
-        what = "work" if self._kind == "compute_time" else "step"
-        because = f"{what} time {time:.3g} s, of the others {usual:.3g} s" + (
+        what = TIMES[self._kind]
+        because = f"{what} {time:.3g} s, of the others {usual:.3g} s" + (
             ", since the first steps" if since_start else f", since step {self._onset}"
         )
         causes = [
@@ -133,14 +136,14 @@ class Straggler(Detector[StragglerThresholds]):
             self._onset,
             (
                 Evidence(
-                    what=f"{what} time of the usual rank over that of rank {worst}",
+                    what=f"{what} of the usual rank over that of rank {worst}",
                     value=usual / time,
                     threshold=thresholds.score,
                     step=step,
                 ),
                 Evidence(what="share of a step that the others wait", value=1.0 - usual / time),
             ),
-            title=f"{who} slow: {time / usual:.2g}x the {what} time of the others",
+            title=f"{who} slow: {time / usual:.2g}x the {what} of the others",
             series=(self._kind,),
             ranks=ranks,
             causes=causes,
@@ -151,7 +154,7 @@ class Straggler(Detector[StragglerThresholds]):
                 NextTest(do="Latency of the model alone on that GPU", analysis="latency"),
             ),
             fixes=(
-                f"move rank {worst} to another GPU: {usual:.3g} s a step instead of {time:.3g} s",
+                f"move rank {worst} to another GPU: {what} {usual:.3g} s instead of {time:.3g} s",
             ),
         )
         # The ranks' files may be read later than the first rank's: it was said of this step.

@@ -178,7 +178,8 @@ class ThroughputDrop(Detector[ThroughputDropThresholds]):
             causes=(
                 Cause(
                     cause="the data loader, another process on the device, or a throttled clock",
-                    because="the loss goes on as before and only the speed has changed",
+                    because=f"{now:.3g} in the last {len(self._latest)} records and {usual:.3g} "
+                    "before, with the same batch size",
                 ),
             ),
             next=(

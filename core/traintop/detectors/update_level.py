@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 
 from traintop.detectors.windows import median
@@ -34,8 +35,8 @@ class UpdateLevel:
         self._median: float | None = None
 
     def add(self, value: float) -> None:
-        """Take an update; one that is not finite is left out."""
-        if value - value != 0.0:
+        """Take an update; one that is not finite, or that no norm can be, is left out."""
+        if not 0.0 <= value < math.inf:
             return
         self.count += 1
         if value == 0.0:

@@ -72,7 +72,7 @@ class UpdateRatioOff(Detector[UpdateRatioOffThresholds]):
         if is_low and lr < thresholds.decayed * self._highest_lr:
             return ()
         self._by_layer = False
-        fix = usual_lr(context, median)
+        fix = usual_lr(context, median, lower=not is_low)
         step = context.last_step
         words = "small" if is_low else "large"
         limit = thresholds.low if is_low else thresholds.high

@@ -13,6 +13,10 @@ from traintop.detectors.guessing import guessing_loss
 from traintop.records import Cause, Evidence, LayerStats, NotJudged, Row
 
 
+MOMENTUM = 10.0
+"""What a momentum of 0.9 makes of a gradient that stays: 1 / (1 - 0.9)."""
+
+
 class WeightDecayThresholds(Thresholds, frozen=True):
     """Thresholds of `weight_decay_too_high`."""
 
@@ -47,6 +51,8 @@ class WeightDecayTooHigh(Detector[WeightDecayThresholds]):
         self._first_step = -1
         self._held = 0
         self._shrunk_at = 0
+        self._by_norms = False
+        """Whether the open episode was seen in the weights, rather than in what the run says."""
         self._judged = False
 
     def on_layers(self, stats: LayerStats) -> Findings:
@@ -66,7 +72,8 @@ class WeightDecayTooHigh(Detector[WeightDecayThresholds]):
         share = float(np.median(norms[usual] / first[usual]))
         steps = max(1, stats.step - self._first_step)
         if self.current is not None:
-            return self.resolve(stats.step) if share > 1.2 * self.thresholds.norm else ()
+            recovered = self._by_norms and share > 1.2 * self.thresholds.norm
+            return self.resolve(stats.step) if recovered else ()
         if not self._shrunken(share, steps):
             self._held = 0
             return ()
@@ -81,6 +88,7 @@ class WeightDecayTooHigh(Detector[WeightDecayThresholds]):
             threshold=self.thresholds.norm,
             step=stats.step,
         )
+        self._by_norms = True
         return self._raise(evidence, self._first_step, stats.step)
 
     def on_block(self, rows: Sequence[Row]) -> Findings:
@@ -103,6 +111,7 @@ class WeightDecayTooHigh(Detector[WeightDecayThresholds]):
             return ()
         what = "learning rate x weight decay, per step"
         rate = Evidence(what=what, value=lr * decay, threshold=self.thresholds.config_rate)
+        self._by_norms = False
         return self._raise(rate, context.trend.first_step, step)
 
     def not_judged(self) -> NotJudged | None:
@@ -119,7 +128,10 @@ class WeightDecayTooHigh(Detector[WeightDecayThresholds]):
         decay, lr = self.context.info.weight_decay, self.context.lr
         # A rate that is too high blows weights up, which then shrink back.
         if decay is not None and lr == lr:
-            ruled_out = decay * lr < thresholds.config_rate
+            # SGD puts the decay into the gradient, of which its momentum makes a multiple.
+            sgd = "sgd" in (self.context.info.optimizer or "").lower()
+            rate = decay * lr * (MOMENTUM if sgd else 1.0)
+            ruled_out = rate < thresholds.config_rate
         else:
             ruled_out = self.context.is_open("lr_too_high", "divergence")
         if ruled_out:

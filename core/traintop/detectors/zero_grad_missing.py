@@ -70,12 +70,20 @@ class ZeroGradMissing(Detector[ZeroGradMissingThresholds]):
 
     def on_block(self, rows: Sequence[Row]) -> Findings:
         """Judge the first records; then wait for the harm, if they were suspicious."""
-        context = self.context
-        if context.rescaled != self._rescaled:
-            self._rescaled = context.rescaled
+        over: Findings = ()
+        if self.context.rescaled != self._rescaled:
+            # Another process, or another batch, is judged anew from its own first records.
+            self._rescaled = self.context.rescaled
             self._begin()
-        if self._over:
-            return ()
+            over = self.resolve(rows[0].step) if self.current is not None else ()
+        return over if self._over else (*over, *self._judge(rows))
+
+    def not_judged(self) -> NotJudged | None:
+        """A run without gradient norms."""
+        return None if self._norms else self.missing()
+
+    def _judge(self, rows: Sequence[Row]) -> Findings:
+        context = self.context
         for row in rows:
             norm = row.values.get("grad_norm", math.nan)
             if 0.0 < norm < ABSURD and len(self._norms) < self.thresholds.records:
@@ -95,13 +103,8 @@ class ZeroGradMissing(Detector[ZeroGradMissingThresholds]):
             self._over = count >= self.thresholds.records
             return ()
         self._piled = True
-        if count > self.thresholds.harm_records or context.records > self.thresholds.harm_records:
-            self._over = True
+        self._over = context.records > self.thresholds.harm_records
         return self._verdict()
-
-    def not_judged(self) -> NotJudged | None:
-        """A run without gradient norms."""
-        return None if self._norms else self.missing()
 
     def _begin(self) -> None:
         self._over = False
@@ -234,9 +237,10 @@ class ZeroGradMissing(Detector[ZeroGradMissingThresholds]):
             ),
             next=(
                 self.next_test(
-                    "Compare one batch's gradient with the next", "gradient_check", step
+                    f"Gradient norm of one batch, to compare with the {norms[-1]:.3g} logged,",
+                    "gradient_flow",
+                    step,
                 ),
-                self.next_test("Gradient flow through the layers", "gradient_flow", step),
             ),
             fixes=(
                 "call optimizer.zero_grad() once per optimizer.step(), before loss.backward()",

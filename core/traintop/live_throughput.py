@@ -1,0 +1,90 @@
+"""Whether the live run has become slower since an analysis was started beside it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from traintop.catalogue import Catalogue
+from traintop.errors import TraintopError
+from traintop.records import Floats
+from traintop.session import Session
+from traintop.settings import Settings
+from traintop.store import Run
+
+KEPT = 0.9
+"""The share of its throughput that a run beside an analysis should keep."""
+BEFORE, MEANWHILE = 50, 8
+"""Records that a comparison takes from before, at most and at least a quarter of it, and since."""
+
+
+class LiveThroughput:
+    """Compares throughput since its making with that before; says so once when it has dropped.
+
+    Args:
+        run: The run's directory, which is followed on its own.
+    """
+
+    def __init__(self, run: Path) -> None:
+        self._session: Session | None = None
+        self._begun: int | None = None
+        self._told = False
+        try:
+            self._session = Session(run, Settings(), judge=False)
+        except TraintopError:
+            self._told = True  # no run to be slowed down
+
+    def check(self) -> str | None:
+        """Read what is new; a sentence where the run has become slower."""
+        if self._told or self._session is None:
+            return None
+        update = self._session.pump(time.time())
+        run = self._session.run()
+        if update.more or run is None:
+            return None
+        values = rate(run, self._session.catalogue)
+        if self._begun is None:
+            self._begun = len(values)
+        text = slowdown(values[: self._begun], values[self._begun :])
+        self._told = text is not None
+        return text
+
+
+def slowdown(before: Floats, since: Floats) -> str | None:
+    """Say that throughput has dropped: the median below `KEPT` of the median before.
+
+    The median since must also lie below nine tenths of all values before, so that a run whose
+    throughput swings is not said to be slowed down.
+
+    Args:
+        before: Shape (n,), in samples or steps a second; NaN is passed over.
+        since: Shape (m,), the same after the analysis was started.
+    """
+    before, since = before[np.isfinite(before)][-BEFORE:], since[np.isfinite(since)]
+    if len(before) < BEFORE // 4 or len(since) < MEANWHILE:
+        return None
+    usual, now = float(np.median(before)), float(np.median(since[-BEFORE:]))
+    if usual <= 0 or now >= KEPT * usual or now >= float(np.quantile(before, 0.1)):
+        return None
+    return (
+        f"the live run has become slower since this analysis began: {now / usual:.0%} of its "
+        f"throughput ({now:.4g} against {usual:.4g} a second); cancel it if that matters"
+    )
+
+
+def rate(run: Run, catalogue: Catalogue) -> Floats:
+    """The run's throughput by record: its own series, else steps a second from its clock.
+
+    Shape (records,); NaN where unknown.
+    """
+    ref = catalogue.by_role(run, "throughput")
+    if ref is not None:
+        return run.tables[ref.table].series[ref.name].values()
+    table = run.main
+    if table is None or len(table) < 2:
+        return np.empty(0)
+    steps, seconds = np.diff(table.step), np.diff(table.time)
+    timed = seconds > 0
+    return np.divide(steps, seconds, out=np.full(len(steps), np.nan), where=timed)
