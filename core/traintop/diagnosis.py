@@ -21,6 +21,22 @@ SLACK_SHARE = 0.02
 """... or this share of the steps up to there."""
 
 
+CAUSES: dict[str, tuple[str, ...]] = {
+    effect: tuple(
+        dict.fromkeys(
+            (
+                *EXPLAINED_BY.get(effect, ()),
+                *(cause for cause, effects in LEADS_TO.items() if effect in effects),
+            )
+        )
+    )
+    for effect in dict.fromkeys(
+        (*EXPLAINED_BY, *(each for row in LEADS_TO.values() for each in row))
+    )
+}
+"""Finding -> the findings that it may follow from."""
+
+
 class Episode(msgspec.Struct, frozen=True, kw_only=True):
     """Findings that are one story."""
 
@@ -50,22 +66,32 @@ def episodes(findings: Sequence[Finding]) -> tuple[Episode, ...]:
         The worst first, those of one severity in the order in which they began.
     """
     order = sorted(findings, key=lambda each: (each.onset_step, each.detected_step))
+    # A long run may have hundreds of episodes: only those of ids that go together are compared.
+    places: dict[str, list[int]] = {}
+    for index, finding in enumerate(order):
+        places.setdefault(finding.id, []).append(index)
     parent = list(range(len(order)))
+    explained = [False] * len(order)
 
     def root_of(index: int) -> int:
         while parent[index] != index:
+            parent[index] = parent[parent[index]]
             index = parent[index]
         return index
 
     for later, effect in enumerate(order):
-        for index, cause in enumerate(order):
-            if index != later and follows(effect, cause):
+        for index in (at for name in CAUSES.get(effect.id, ()) for at in places.get(name, ())):
+            if follows(effect, order[index]):
+                explained[later] = True
                 a, b = root_of(index), root_of(later)
                 parent[max(a, b)] = min(a, b)
-    groups: dict[int, list[Finding]] = {}
-    for index, finding in enumerate(order):
-        groups.setdefault(root_of(index), []).append(finding)
-    found = [_episode(group) for group in groups.values()]
+    groups: dict[int, list[int]] = {}
+    for index in range(len(order)):
+        groups.setdefault(root_of(index), []).append(index)
+    found = [
+        _episode([order[at] for at in group], [order[at] for at in group if not explained[at]])
+        for group in groups.values()
+    ]
     return tuple(
         sorted(found, key=lambda each: (-SEVERITIES.index(each.severity), each.onset_step))
     )
@@ -73,8 +99,7 @@ def episodes(findings: Sequence[Finding]) -> tuple[Episode, ...]:
 
 def follows(effect: Finding, cause: Finding) -> bool:
     """Whether one finding may be the consequence of another, by what they are and when."""
-    known = cause.id in EXPLAINED_BY.get(effect.id, ()) or effect.id in LEADS_TO.get(cause.id, ())
-    if not known:
+    if cause.id not in CAUSES.get(effect.id, ()):
         return False
     slack = max(SLACK_STEPS, SLACK_SHARE * effect.onset_step)
     over = cause.resolved_step
@@ -83,14 +108,13 @@ def follows(effect: Finding, cause: Finding) -> bool:
     )
 
 
-def _episode(group: list[Finding]) -> Episode:
-    """Tell one episode; `group` is in the order of onsets."""
-    # The root is what nothing else explains; where two explain each other, the earlier one.
-    roots = [
-        each
-        for each in group
-        if not any(other is not each and follows(each, other) for other in group)
-    ]
+def _episode(group: list[Finding], roots: list[Finding]) -> Episode:
+    """Tell one episode.
+
+    Args:
+        group: Its findings in the order of onsets.
+        roots: Those of them that nothing else explains; none where two explain each other.
+    """
     # Advice is no root where something worse is one.
     root = min(roots or group, key=lambda each: (each.severity == "info", each.onset_step))
     ordered = (root, *(each for each in group if each is not root))

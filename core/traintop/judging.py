@@ -337,6 +337,10 @@ class Judge:
             series = table.series[name]
             begin, end = series.positions(np.array([first, last])).tolist()
             values = series.values()[begin:end].tolist()
+            if role not in EVAL_ROLES and len(values) == len(train):
+                for record, value in zip(train, values, strict=True):
+                    record[role] = value
+                continue
             offsets = (series.rows_between(begin, end) - first).tolist()
             if role in EVAL_ROLES:
                 for offset, value in zip(offsets, values, strict=True):

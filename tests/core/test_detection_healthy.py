@@ -156,6 +156,12 @@ def data_in_shards(random: Random) -> Healthy:
     return Healthy({**train, "grad_norm": norms(random)}, language())
 
 
+def two_kinds_of_batches(random: Random) -> Healthy:
+    # The median of few leaps from the one kind to the other.
+    level = power() * np.where(random.random(STEPS) < 0.3, 1.3, 0.9)
+    return Healthy({"loss/train": around(random, level, 0.03), "lr": cosine()})
+
+
 def likelihood_that_falls_through_0(random: Random) -> Healthy:
     level = -3.0 + 8.0 * (1 + DONE / 0.02) ** -0.7
     evals = {at: float(level[at] + 0.05 * random.normal()) for at in range(49, STEPS, 50)}
@@ -217,7 +223,12 @@ KINDS: tuple[Callable[[Random], Healthy], ...] = (
     *(single_sequences_with_heavy_tails, rounded_to_two_digits, warm_up_stable_decay),
     *(a_long_warm_up, restarts, diffusion, diffusion_from_a_trained_model, contrastive),
     *(fine_tuning_from_a_low_loss, fine_tuning_in_three_epochs, mixture_of_experts),
-    *(data_in_shards, likelihood_that_falls_through_0, squared_errors_in_the_millions),
+    *(
+        data_in_shards,
+        two_kinds_of_batches,
+        likelihood_that_falls_through_0,
+        squared_errors_in_the_millions,
+    ),
     *(policy_gradients, preferences, accumulated_gradients, mixed_precision),
     small_batches_of_two_classes,
 )
@@ -231,3 +242,11 @@ def test_a_healthy_run_is_told_nothing(kind: Callable[[Random], Healthy]) -> Non
         engine = watch(run.train, run.info, evals)
         said = [each for each in engine.findings if each.severity != "info"]
         assert said == [], seed
+
+
+@pytest.mark.parametrize("seed", [10, 11])
+def test_the_extremes_of_a_long_run_are_no_divergence(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    loss = 1.05 * np.exp(0.25 * random.normal(size=30_000))
+    engine = watch({"loss/train": loss})
+    assert [each for each in engine.findings if each.severity != "info"] == []

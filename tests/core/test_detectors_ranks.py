@@ -201,6 +201,23 @@ def test_a_loss_that_drifts_off_is_found_though_each_rank_has_its_own_data() -> 
     assert of(run(drifting(lambda _: 1.0)), "rank_desync", least="info") == []
 
 
+def test_a_loss_that_comes_back_to_the_others_is_resolved() -> None:
+    (finding,) = of(run(drifting(lambda step: 1.8 if 60 <= step < 120 else 1.0)), "rank_desync")
+    assert finding.resolved_step is not None
+    assert 140 <= finding.resolved_step <= 180
+
+
+def test_weights_that_differ_are_told_of_whatever_else_is_open() -> None:
+    def values(rank: int, step: int) -> dict[str, float]:
+        odd = rank == 2 and step >= 60
+        return {"lr": 0.2 if odd else 0.1, "param_hash": float(odd and step >= 100)}
+
+    first, second = of(run(values), "rank_desync")
+    assert (first.series, first.resolved_step) == (("lr",), 100)
+    assert (second.series, second.severity) == (("param_hash",), "critical")
+    assert second.resolved_step is None
+
+
 def test_a_loss_that_is_not_finite_on_one_rank_only() -> None:
     (finding,) = of(run(drifting(lambda step: math.nan if step >= 100 else 1.0)), "rank_desync")
     assert finding.ranks == (1,)

@@ -8,54 +8,34 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from traintop.analyses import ANALYSES
+from traintop.analyses.request import Request
 from traintop.errors import AnalysisError
-from traintop.jobs import JobEvent, Log, Progress, run, summary
-from traintop.launch import recorded_target
+from traintop.job_events import JobEvent, Log, Progress
+from traintop.jobs import TIME_LIMIT, run, summary
+from traintop.launch import is_hugging_face, make_request, recorded_target
+from traintop.live_throughput import LiveThroughput
+from traintop.target_file import write_target
 
 
 def analyze(arguments: Sequence[str]) -> int:
-    """Run the analysis; return 0 if it ended well, else 2."""
-    parser = argparse.ArgumentParser(prog="traintop analyze", description=__doc__)
-    parser.add_argument("name", nargs="?", choices=[*ANALYSES], metavar="NAME")
-    parser.add_argument("--list", action="store_true", help="list the analyses and their options")
-    parser.add_argument("--target", metavar="FILE:FUNCTION", help="what builds model and data")
-    parser.add_argument("--checkpoint", metavar="CKPT", help="weights to load into it")
-    parser.add_argument(
-        "--compare",
-        metavar="CKPT",
-        action="append",
-        default=[],
-        help="a further checkpoint, set beside it; may be repeated",
-    )
-    parser.add_argument("--run", metavar="DIR", type=Path, help="the run that it belongs to")
-    parser.add_argument("--device", default="auto", help="cpu, cuda:N or auto (default)")
-    parser.add_argument("--python", metavar="PY", help="interpreter of the training environment")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
-    parser.add_argument("--out", metavar="DIR", type=Path, help="where the result file goes")
-    parser.add_argument(
-        "--set", metavar="OPTION=NUMBER", action="append", default=[], help="an option; see --list"
-    )
+    """Run the analysis; return 0 if it ended well, 1 if it failed."""
+    parser = _parser()
     parsed = parser.parse_args(arguments)
     if parsed.list:
         print("\n".join(_listing()))
         return 0
+    if parsed.init:
+        return write_target(Path.cwd(), parsed.out)
     if parsed.name is None:
         parser.error(f"which analysis? {', '.join(ANALYSES)}")
-    target = parsed.target or recorded_target(parsed.run)
-    if target is None:
-        raise AnalysisError("--target FILE.py:FUNCTION is needed: what builds model and data")
+    request = _request(parsed)
     result, path = run(
-        parsed.name,
-        target=target,
-        checkpoint=parsed.checkpoint,
-        compare=parsed.compare,
-        device=parsed.device,
-        seed=parsed.seed,
-        options=_options(parsed.set),
+        request,
         python=parsed.python,
         run_dir=parsed.run,
         out=parsed.out,
+        time_limit=parsed.time_limit,
+        beside=None if parsed.run is None else LiveThroughput(parsed.run).check,
         on_event=_say,
     )
     if parsed.format == "json":
@@ -64,7 +44,89 @@ def analyze(arguments: Sequence[str]) -> int:
         print("\n".join(summary(result)))
         if path is not None:
             print(f"kept in {path}")
-    return 0 if result.status == "ok" else 2
+    return 0 if result.status == "ok" else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="traintop analyze", description=__doc__)
+    parser.add_argument("name", nargs="?", choices=[*ANALYSES], metavar="NAME")
+    parser.add_argument("--list", action="store_true", help="list the analyses and their options")
+    parser.add_argument(
+        "--init",
+        action="store_true",
+        help="write a target file for the project in this folder; --out names the file",
+    )
+    what = parser.add_argument_group("what is analysed")
+    what.add_argument(
+        "--target",
+        metavar="FILE:FUNCTION",
+        help="what builds model and data; not needed for a Hugging Face checkpoint folder",
+    )
+    what.add_argument("--checkpoint", metavar="CKPT", help="weights to load into it")
+    what.add_argument(
+        "--compare",
+        metavar="CKPT",
+        action="append",
+        default=[],
+        help="a further checkpoint, set beside it; may be repeated",
+    )
+    what.add_argument(
+        "--data",
+        metavar="PATH",
+        help="batches instead of the target's: a folder that the recorder kept them in, or for a "
+        "Hugging Face folder a text or jsonl file",
+    )
+    what.add_argument("--run", metavar="DIR", type=Path, help="the run that it belongs to")
+    what.add_argument(
+        "--set", metavar="OPTION=NUMBER", action="append", default=[], help="an option; see --list"
+    )
+    what.add_argument("--seed", type=int, default=0)
+    where = parser.add_argument_group("where it runs")
+    where.add_argument("--device", default="auto", help="cpu, cuda, cuda:N or auto (default)")
+    where.add_argument("--python", metavar="PY", help="interpreter of the training environment")
+    where.add_argument("--nproc", metavar="N", type=int, default=1, help="processes, by torchrun")
+    where.add_argument("--nnodes", metavar="N", type=int, default=1, help="machines")
+    where.add_argument("--rdzv-endpoint", metavar="HOST:PORT", help="where the machines meet")
+    where.add_argument(
+        "--shard", action="store_true", help="shard the weights over the processes (FSDP2)"
+    )
+    where.add_argument(
+        "--time-limit", metavar="SECONDS", type=float, default=TIME_LIMIT, help="default 1 hour"
+    )
+    where.add_argument(
+        "--memory-limit",
+        metavar="GIB",
+        type=float,
+        help="of the host, for all processes (default: four fifths of what is available)",
+    )
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="where the result file goes")
+    return parser
+
+
+def _request(parsed: argparse.Namespace) -> Request:
+    target = parsed.target
+    if target is None and not is_hugging_face(parsed.checkpoint):
+        target = recorded_target(parsed.run)
+    limit = parsed.memory_limit
+    if limit is not None and limit <= 0 or parsed.time_limit <= 0:
+        raise AnalysisError("--time-limit and --memory-limit must be above 0")
+    return make_request(
+        parsed.name,
+        target=target,
+        checkpoint=parsed.checkpoint,
+        compare=parsed.compare,
+        device=parsed.device,
+        seed=parsed.seed,
+        options=_options(parsed.set),
+        data=parsed.data,
+        run_dir=parsed.run,
+        nproc=parsed.nproc,
+        nnodes=parsed.nnodes,
+        rdzv_endpoint=parsed.rdzv_endpoint,
+        shard=parsed.shard,
+        memory_limit=None if limit is None else int(limit * 2**30),
+    )
 
 
 def _listing() -> list[str]:

@@ -12,13 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from traintop.analyses import gradient_status
 from traintop.analyses.batches import loss_of, move, one_pass
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome
 from traintop.analyses.gradient_findings import Flow, judge
 from traintop.analyses.saved_weights import SavedWeights
+from traintop.analyses.target_optimizer import build_optimizer
 
 if TYPE_CHECKING:
     import torch
@@ -110,6 +111,7 @@ def _measure(
     """Run the batches through the weights that the model holds now."""
     from traintop.analyses.gradient_tally import GradientTally
     from traintop.analyses.model_order import CallOrder, weight_matrices
+    from traintop.analyses.weight_statistics import norm_of
 
     model = context.model
     what = "batches" if step is None else f"batches at step {step}"
@@ -136,7 +138,7 @@ def _measure(
         context.progress(done + len(losses), total, what)
     if tally is None:
         raise AnalysisFailedError("the data holds no batch")
-    weights = [_norm(parameter) for parameter in parameters]
+    weights = [norm_of(parameter) for parameter in parameters]
     ratios, rate, fresh = _update(context, parameters, weights, optimizer_state)
     layers = tally.layers(ratios, weights)
     mean = sum(losses) / len(losses)
@@ -166,6 +168,7 @@ def _update(
     import torch
 
     from traintop.analyses.gradient_tally import dense
+    from traintop.analyses.weight_statistics import norm_of
 
     none: list[float | None] = [None] * len(parameters)
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -176,9 +179,7 @@ def _update(
     before = [parameter.detach().clone() for parameter in parameters]
     for given in (state, None) if state is not None else (None,):
         try:
-            optimizer = context.target.optimizer(p for p in parameters if p.requires_grad)
-            if given is not None:
-                optimizer.load_state_dict(dict(given))
+            optimizer = build_optimizer(context, parameters, given)
             optimizer.step()
         except Exception as error:  # noqa: BLE001 - the user's optimizer may fail in any way
             reason = str(error).split("\n", maxsplit=1)[0]
@@ -188,7 +189,7 @@ def _update(
                 for parameter, value in zip(parameters, before, strict=True):
                     parameter.copy_(value)
             continue
-        moved = [_norm(now.detach() - then) for now, then in zip(parameters, before, strict=True)]
+        moved = [norm_of(now.detach() - then) for now, then in zip(parameters, before, strict=True)]
         ratios = [
             step / size if size > 0 and parameter.requires_grad else None
             for step, size, parameter in zip(moved, weights, parameters, strict=True)
@@ -196,11 +197,3 @@ def _update(
         rates = [float(group["lr"]) for group in optimizer.param_groups if "lr" in group]
         return ratios, max(rates, default=0.0), given is None and bool(optimizer.state)
     return none, None, True
-
-
-def _norm(tensor: torch.Tensor) -> float:
-    import torch
-
-    return float(
-        cast("torch.Tensor", torch.linalg.vector_norm(tensor.detach(), dtype=torch.float64))
-    )

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from traintop.analyses.gradient_status import Layer
 from traintop.analyses.model_order import bare_name
+from traintop.analyses.weight_statistics import whole
 
 
 @dataclass
@@ -83,9 +84,10 @@ class GradientTally:
 def dense(gradient: Tensor) -> Tensor:
     """The gradient as plain numbers.
 
-    The sparse ones of `Embedding(sparse=True)` are unpacked, complex numbers become pairs.
+    The sparse ones of `Embedding(sparse=True)` are unpacked, shards are put together (all ranks
+    must ask for it), complex numbers become pairs.
     """
-    gradient = gradient.detach()
+    gradient = whole(gradient.detach())
     if gradient.is_sparse:
         gradient = gradient.to_dense()
     return torch.view_as_real(gradient) if gradient.is_complex() else gradient

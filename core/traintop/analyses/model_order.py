@@ -12,6 +12,8 @@ from torch import nn
 
 Named = list[tuple[str, nn.Parameter]]
 _EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+_TABLES = ("pos", "emb", "token")
+"""Parts of the names of embeddings that are bare parameters."""
 
 
 class CallOrder:
@@ -71,7 +73,10 @@ def weight_matrices(model: nn.Module, named: Sequence[tuple[str, nn.Parameter]])
     their gradients and values what they are.
     """
     rows = {id(module.weight) for _, module in named_modules(model) if _embeds(module)}
-    return [parameter.ndim >= 2 and id(parameter) not in rows for _, parameter in named]
+    return [
+        parameter.ndim >= 2 and id(parameter) not in rows and not _is_table(name, parameter)
+        for name, parameter in named
+    ]
 
 
 def named_modules(model: nn.Module) -> Iterable[tuple[str, nn.Module]]:
@@ -81,3 +86,11 @@ def named_modules(model: nn.Module) -> Iterable[tuple[str, nn.Module]]:
 
 def _embeds(module: nn.Module) -> bool:
     return isinstance(module, _EMBEDDINGS)
+
+
+def _is_table(name: str, parameter: nn.Parameter) -> bool:
+    """Positions and tokens that are kept as bare parameters, added rather than multiplied."""
+    leaf = name.rpartition(".")[2].lower()
+    return "weight" not in leaf and (
+        parameter.shape[0] == 1 or any(part in leaf for part in _TABLES)
+    )

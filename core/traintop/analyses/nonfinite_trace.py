@@ -64,13 +64,15 @@ class NonfiniteTrace(TorchDispatchMode):
     """
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call] # torch leaves it untyped
         self._model = model
         self._running: list[str] = [OUTSIDE]
         self._modules: dict[Any, str] = {}
         """By the node of the graph: the module that made it."""
         self._origins: dict[int, Origin] = {}
         """By the memory of what was not finite: graphs hand on the same memory in new tensors."""
+        self._unwritten: set[int] = set()
+        """Memory that was asked for and holds whatever it held before."""
         self._handles: list[Any] = []
         self._backward = False
         self._count = 0
@@ -146,14 +148,17 @@ class NonfiniteTrace(TorchDispatchMode):
         """Run the operation and look at what it gives."""
         kwargs = kwargs or {}
         name = getattr(func, "overloadpacket", func).__name__
-        given = list(_tensors((args, kwargs)))
+        # What is copied over does not matter.
+        given = list(_tensors((args[1:] if name == "copy_" else args, kwargs)))
         # In place, it overwrites what went in.
         in_place = getattr(getattr(func, "_schema", None), "is_mutable", False)
         before = self._bad(given) if in_place else None
         output = func(*args, **kwargs)
         if name in _ALLOCATES:
+            self._unwritten.add(_memory(output))
             return output
         for tensor in _tensors(output):
+            self._unwritten.discard(_memory(tensor))
             kind = nonfinite_kind(tensor)
             if kind is not None:
                 bad = self._bad(given) if before is None else before
@@ -162,7 +167,8 @@ class NonfiniteTrace(TorchDispatchMode):
 
     def _bad(self, given: Iterable[Tensor]) -> list[tuple[str, Origin | None]]:
         """The kinds and origins of those inputs that are not finite."""
-        kinds = [(nonfinite_kind(tensor), tensor) for tensor in given]
+        written = [tensor for tensor in given if _memory(tensor) not in self._unwritten]
+        kinds = [(nonfinite_kind(tensor), tensor) for tensor in written]
         return [
             (kind, self._origins.get(_memory(tensor))) for kind, tensor in kinds if kind is not None
         ]
@@ -180,7 +186,7 @@ class NonfiniteTrace(TorchDispatchMode):
         # An overflow makes NaNs later; an infinity that was placed as a mask is not to blame.
         caused = [origin for _, origin in bad if origin is not None and not origin.placed]
         if alike or caused:
-            self._origins[_memory(tensor)] = (alike or caused)[0]
+            self._origins[_memory(tensor)] = min(alike or caused, key=lambda each: each.order)
             return
         if any(origin is None and each == kind for each, origin in bad):
             what = f"an argument of {name} that is made outside the model"
@@ -188,18 +194,21 @@ class NonfiniteTrace(TorchDispatchMode):
             return
         phase = "backward" if self._backward else "forward"
         placed = kind == "inf" and name.rstrip("_") in _PLACES_CONSTANTS
+        what = name.strip("_")
+        if self._backward and (node := _current_node()) is not None:
+            what = f"{what} in {node.name()}"
         module, line = self._module_now(), self._line()
-        self._note(tensor, phase, module, name, kind, given, placed=placed, line=line)
+        self._note(tensor, phase, module, what, kind, given, placed=placed, line=line)
 
     def _module_now(self) -> str:
         if not self._backward:
             return self._running[-1]
-        return self._modules.get(torch._C._current_autograd_node(), OUTSIDE)
+        return self._modules.get(_current_node(), OUTSIDE)
 
     def _line(self) -> str | None:
         """The innermost line of code that is neither torch's nor ours."""
         if self._backward:
-            node: Any = torch._C._current_autograd_node()
+            node: Any = _current_node()
             text = "" if node is None else "".join(node.metadata.get("traceback_", ()))
         else:
             text = "".join(traceback.format_stack())
@@ -265,6 +274,11 @@ def statistics(tensor: Tensor) -> dict[str, Any]:
     }
 
 
+def _current_node() -> Any:
+    """The node of the graph whose backward runs; torch has no public name for it."""
+    return torch._C._current_autograd_node()  # pyright: ignore[reportPrivateUsage] - see above
+
+
 def _memory(tensor: Tensor) -> int:
     held = tensor._values() if tensor.is_sparse else tensor
     return held.untyped_storage().data_ptr()
@@ -275,7 +289,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, Mapping):
-        yield from _tensors(list(cast("Mapping[Any, Any]", value).values()))
+        yield from _tensors(list(cast("Mapping[str, Any]", value).values()))
     elif isinstance(value, list | tuple):
         for item in cast("Iterable[Any]", value):
             yield from _tensors(item)

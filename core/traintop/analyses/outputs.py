@@ -13,11 +13,14 @@ from traintop.analyses.context import AnalysisFailedError, Context
 from traintop.analyses.loss_watch import (
     BINARY_LOSSES,
     CLASS_LOSSES,
+    REGRESSION_LOSSES,
     LossCall,
     LossWatch,
-    REGRESSION_LOSSES,
 )
 
+MOST_VALUES = 1 << 25
+"""Scores of a batch that are taken to the CPU: 128 MiB. Language models have a score for each word
+of the vocabulary at each position; of more rows every n-th is looked at."""
 LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 
 
@@ -79,20 +82,17 @@ def score(context: Context, batch: Any) -> Scored:
 
 
 def _of_call(call: LossCall) -> Scored | None:
-    given, target = call.input.float().cpu(), call.target.cpu()
+    given, target = call.input, call.target
     if call.name in CLASS_LOSSES and given.ndim > 1:
         rows = given.movedim(1, -1).reshape(-1, given.shape[1])
-        if target.is_floating_point():  # probabilities, as of mixed or smoothed labels
-            if target.shape != given.shape:
-                return None
-            return Scored(
-                kind="classes",
-                scores=rows,
-                labels=target.movedim(1, -1).reshape(-1, given.shape[1]).argmax(1),
-            )
-        labels = target.reshape(-1)
-        kept = labels != int(call.options.get("ignore_index", -100))
-        return Scored(kind="classes", scores=rows[kept], labels=labels[kept].long())
+        if not target.is_floating_point():
+            ignored = int(call.options.get("ignore_index", -100))
+            return _classes(rows, target.reshape(-1), ignored)
+        if target.shape != given.shape:
+            return None
+        # Probabilities, as of mixed or smoothed labels.
+        return _classes(rows, target.movedim(1, -1).reshape(rows.shape).argmax(1))
+    given, target = given.float().cpu(), target.cpu()
     if call.name in BINARY_LOSSES and given.shape == target.shape:
         cut = 0.5 if call.name == "binary_cross_entropy" else 0.0
         return _tags(given, (target > 0.5).long(), cut)
@@ -109,10 +109,10 @@ def _of_output(output: Any, labels: torch.Tensor | None) -> Scored:
     scores: Any = getattr(output, "logits", output)
     if not isinstance(scores, torch.Tensor) or labels is None:
         raise AnalysisFailedError(
-            "no labels are found beside an output: give the Target loss=..., or step=... that calls "
-            "a loss of torch.nn.functional"
+            "no labels are found beside an output: give the Target loss=..., or a step=... that "
+            "calls a loss of torch.nn.functional"
         )
-    scores, labels = scores.detach().float().cpu(), labels.cpu()
+    scores, labels = scores.detach(), labels.to(scores.device)
     if labels.is_floating_point() and scores.numel() == labels.numel():
         if bool(((labels == 0) | (labels == 1)).all()):
             return _binary(scores.reshape(labels.shape), labels.long())
@@ -121,14 +121,10 @@ def _of_output(output: Any, labels: torch.Tensor | None) -> Scored:
         if scores.shape[-1] == 1:
             return _binary(scores.squeeze(-1), labels.long())
         if scores.shape[:-1] == labels.shape:
-            return Scored(
-                kind="classes",
-                scores=scores.reshape(-1, scores.shape[-1]),
-                labels=labels.reshape(-1).long(),
-            )
+            return _classes(scores.reshape(-1, scores.shape[-1]), labels.reshape(-1))
         if scores.shape[0] == labels.shape[0] and scores.shape[2:] == labels.shape[1:]:
             rows = scores.movedim(1, -1).reshape(-1, scores.shape[1])
-            return Scored(kind="classes", scores=rows, labels=labels.reshape(-1).long())
+            return _classes(rows, labels.reshape(-1))
     if scores.shape == labels.shape:
         return _binary(scores, labels.long())
     raise AnalysisFailedError(
@@ -137,10 +133,17 @@ def _of_output(output: Any, labels: torch.Tensor | None) -> Scored:
     )
 
 
+def _classes(rows: torch.Tensor, labels: torch.Tensor, ignored: int = -100) -> Scored:
+    kept = (labels != ignored).nonzero().flatten()
+    most = max(MOST_VALUES // max(rows.shape[1], 1), 1)
+    kept = kept[:: max(-(-len(kept) // most), 1)]
+    return Scored(kind="classes", scores=rows[kept].float().cpu(), labels=labels[kept].long().cpu())
+
+
 def _binary(scores: torch.Tensor, labels: torch.Tensor) -> Scored:
     """Scores that no loss tells to be logits or probabilities."""
     inside = bool(((scores >= 0) & (scores <= 1)).all())
-    return _tags(scores, labels, 0.5 if inside else 0.0)
+    return _tags(scores.float().cpu(), labels.cpu(), 0.5 if inside else 0.0)
 
 
 def _tags(scores: torch.Tensor, labels: torch.Tensor, cut: float) -> Scored:
@@ -151,8 +154,6 @@ def _tags(scores: torch.Tensor, labels: torch.Tensor, cut: float) -> Scored:
             kind="classes", scores=torch.cat([-flat, flat], dim=1), labels=labels.reshape(-1)
         )
     columns = scores.shape[1]
-    if scores.ndim == 2 and bool((labels.sum(1) == 1).all()):  # one of several classes, after all
-        return Scored(kind="classes", scores=scores, labels=labels.argmax(1))
     return Scored(
         kind="tags",
         scores=scores.movedim(1, -1).reshape(-1, columns),
@@ -162,7 +163,11 @@ def _tags(scores: torch.Tensor, labels: torch.Tensor, cut: float) -> Scored:
 
 
 def _numbers(scores: torch.Tensor, labels: torch.Tensor) -> Scored:
-    return Scored(kind="numbers", scores=scores.reshape(-1), labels=labels.float().reshape(-1))
+    return Scored(
+        kind="numbers",
+        scores=scores.float().cpu().reshape(-1),
+        labels=labels.float().cpu().reshape(-1),
+    )
 
 
 def _labels(batch: Any) -> torch.Tensor | None:

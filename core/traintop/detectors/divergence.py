@@ -57,6 +57,11 @@ class DivergenceThresholds(Thresholds, frozen=True):
     """How many records count as the first."""
 
 
+NOISE_OF_FIRST = 4.0
+"""Standard deviations of one record by which the first losses must exceed those before them where
+the loss of guessing is not known."""
+
+
 class FirstLosses:
     """Whether the first losses leave upwards instead of falling, before there is any progress.
 
@@ -98,6 +103,9 @@ class FirstLosses:
         if len(self._last) > self.window:
             self._before = max(self._before, self._last.popleft())
         limit = self.ratio * abs(self.reference)
+        if not loss.chance > 0:
+            # Six records of a loss of unknown scale may be calm by chance.
+            limit = max(limit, self.reference + NOISE_OF_FIRST * loss.noise)
         self.high = sum(each > limit for each in self._last)
         return self.high >= self.needed
 

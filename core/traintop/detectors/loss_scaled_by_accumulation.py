@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
+from traintop.detectors.windows import window_size
 from traintop.records import Cause, Evidence, NotJudged, Row
 
 
@@ -39,7 +40,7 @@ class LossScaledByAccumulation(Detector[LossScaledThresholds]):
 
     def __init__(self, context: Context, thresholds: LossScaledThresholds) -> None:
         super().__init__(context, thresholds)
-        self._ratios: deque[float] = deque(maxlen=int(thresholds.evaluations))
+        self._ratios: deque[float] = deque(maxlen=window_size(thresholds.evaluations))
         self._first_step = 0
         self._apart = False
 

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
+from traintop.detectors.windows import window_size
 from traintop.records import Cause, Evidence, NotJudged, Row
 
 
@@ -42,7 +43,7 @@ class MaskedNan(Detector[MaskedNanThresholds]):
 
     def __init__(self, context: Context, thresholds: MaskedNanThresholds) -> None:
         super().__init__(context, thresholds)
-        self._past: deque[float] = deque(maxlen=int(thresholds.before))
+        self._past: deque[float] = deque(maxlen=window_size(thresholds.before))
         self._zeros = 0
         self._beside = 0
         self._since = 0

@@ -238,8 +238,8 @@ class MemoryLeak(Detector[MemoryLeakThresholds]):
         """Whether larger blocks, where noise hides it less, rise ever less: an allocator fills."""
         for scale in self._scales[index + 1 :]:
             rises = [after - before for before, after in pairwise(scale.blocks)]
-            half = len(rises) // 2
-            if half and sum(rises[-half:]) < self.thresholds.steady * sum(rises[:half]):
+            full = len(scale.blocks) == BLOCKS
+            if full and sum(rises[-2:]) < self.thresholds.steady * sum(rises[:2]):
                 return True
         return False
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
-from traintop.detectors.rank_drift import RankDrift
+from traintop.detectors.rank_drift import ROW, RankDrift
 from traintop.detectors.rank_rounds import Round
 from traintop.detectors.windows import sorted_median
 from traintop.records import Cause, Evidence, NextTest, NotJudged, Severity
@@ -74,9 +74,12 @@ class RankDesync(Detector[RankDesyncThresholds]):
             news = self._compare(role, found, values, finite)
             if news:
                 return news
-        if "loss/train" in self._held or self.current is not None:
+        if "loss/train" in self._held:
             return ()
         drifted = self._drift.add(found)
+        if self.current is not None:
+            over = self._by == "loss/train" and self._drift.calm >= ROW
+            return self.resolve(found.step) if over else ()
         if drifted is None:
             return ()
         return self._say(
@@ -125,8 +128,14 @@ class RankDesync(Detector[RankDesyncThresholds]):
             self._onset[role] = found.step
         self._apart[role] += 1
         needed = 1 if role == HASH else thresholds.records
-        if self._apart[role] < needed or self.current is not None:
+        if self._apart[role] < needed:
             return ()
+        over: Findings = ()
+        if self.current is not None:
+            # Weights that differ are what matters; all else is said of one series at a time.
+            if role != HASH or self._by == HASH:
+                return ()
+            over = self.resolve(found.step)
         scale = abs(sorted_median(sorted(finite))) or 1.0
         spread = (high - low) / scale if len(finite) == len(values) else math.inf
         measured = Evidence(
@@ -141,7 +150,7 @@ class RankDesync(Detector[RankDesyncThresholds]):
             threshold=0.0 if role == HASH else thresholds.tolerance,
             step=found.step,
         )
-        return self._say(role, found, odd, self._onset[role], measured, extent)
+        return (*over, *self._say(role, found, odd, self._onset[role], measured, extent))
 
     def _say(
         self, role: str, found: Round, ranks: tuple[int, ...], onset: int, *evidence: Evidence

@@ -46,6 +46,8 @@ class RankDrift:
 
     def __init__(self, share: float, errors: float) -> None:
         self.judged = False
+        self.calm = 0
+        """Blocks in a row in which no rank was off."""
         self._share = share
         self._errors = errors
         self._block: list[Round] = []
@@ -93,12 +95,14 @@ class RankDrift:
         off &= of_loss > self._share
         if not off.any():
             self._row = 0
+            self.calm += 1
             self._past = [*self._past[1:], distance]
             self._past_shares = [*self._past_shares[1:], distance / level]
             return None
         if not self._row:
             self._onset = first
         self._row += 1
+        self.calm = 0
         if self._row < ROW:
             return None
         return Drifted(off, self._onset, float(np.max(change[off])) / level)

@@ -12,7 +12,6 @@ from traintop.detectors.context import Context
 from traintop.detectors.guessing import guessing_loss
 from traintop.records import Cause, Evidence, LayerStats, NotJudged, Row
 
-
 MOMENTUM = 10.0
 """What a momentum of 0.9 makes of a gradient that stays: 1 / (1 - 0.9)."""
 
@@ -131,7 +130,9 @@ class WeightDecayTooHigh(Detector[WeightDecayThresholds]):
             # SGD puts the decay into the gradient, of which its momentum makes a multiple.
             sgd = "sgd" in (self.context.info.optimizer or "").lower()
             rate = decay * lr * (MOMENTUM if sgd else 1.0)
-            ruled_out = rate < thresholds.config_rate
+            ruled_out = rate < thresholds.config_rate or (
+                decay * lr < thresholds.config_rate and "lr_too_high" in self.context.raised
+            )
         else:
             ruled_out = self.context.is_open("lr_too_high", "divergence")
         if ruled_out:

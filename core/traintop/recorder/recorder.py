@@ -22,6 +22,7 @@ from traintop.recorder.run_info import rank_and_world_size, run_directory, run_i
 if TYPE_CHECKING:
     from torch import nn
 
+    from traintop.recorder.batches import BatchKeeper
     from traintop.recorder.measurement import Measurement
     from traintop.recorder.quantities import Measured
     from traintop.recorder.readback import Readback
@@ -61,6 +62,9 @@ class Recorder:
         layers_every: Steps between two records of the layers; 0: none; default: as often as the
             budget allows, at most every 10.
         every_parameter: Record biases and norm scales as layers too.
+        keep_batches: Keep so many of the first batches (of rank 0) in the run's folder `batches`,
+            so that analyses need no data pipeline: those given to `keep`, else what the model is
+            called with. Of a batch above 64 MiB the first samples are kept.
         budget: The share of a step's time that the recorder may take. Only writing the record,
             0.1 to 0.3 ms of one core, is done at every step even where it takes more.
         **metadata: What else is known of the run: batch_size, planned_steps, steps_per_epoch,
@@ -78,10 +82,12 @@ class Recorder:
         start_step: int | None = None,
         layers_every: int | None = None,
         every_parameter: bool = False,
+        keep_batches: int = 0,
         budget: float = DEFAULT_BUDGET,
         **metadata: object,
     ) -> None:
         # Imported late: this module is read by scripts that may never record, torch is not light.
+        from traintop.recorder.batches import BatchKeeper
         from traintop.recorder.measurement import Measurement
         from traintop.recorder.readback import Readback
 
@@ -118,6 +124,12 @@ class Recorder:
             accumulation=accumulation,
             clips=bool(metadata.get("grad_clip")),
         )
+        self._keeping = Guarded("batches are not kept")
+        self._keeper: BatchKeeper | None = None
+        with self._keeping:
+            if keep_batches > 0 and rank == 0:
+                folder = self._files.directory / "batches"
+                self._keeper = BatchKeeper(folder, keep_batches, model, self._keeping)
         self._count = self._next
         self._measurement.prepare(self._count, first=True)
         self._finalizer = weakref.finalize(
@@ -147,6 +159,18 @@ class Recorder:
         if not self._closed:
             with self._guarded:
                 self._record_step(step, epoch, {"loss": loss, **metrics})
+            if self._keeper is not None:
+                with self._keeping:
+                    self._keeper.poll()
+
+    def keep(self, batch: Any) -> None:
+        """Keep this batch for analyses, if fewer than `keep_batches` are kept.
+
+        To be called with what the data loader yields: tensors, in tuples, lists and dicts.
+        """
+        if self._keeper is not None and not self._closed:
+            with self._keeping:
+                self._keeper.keep(batch)
 
     def evaluate(
         self,
@@ -214,6 +238,9 @@ class Recorder:
         if self._closed:
             return
         self._closed = True
+        if self._keeper is not None:
+            with self._keeping:
+                self._keeper.close()
         self._finalizer.detach()
         _release(os.getpid(), self._measurement, self._readback, self._files, finished)
 

@@ -13,7 +13,7 @@ SUFFIXES = (".pt", ".pth", ".ckpt", ".safetensors", ".pth.tar", ".pt.tar")
 
 _FOLDER = re.compile(
     r"(?:(?:checkpoint|ckpt|model|state)[-_])?"
-    r"(?:checkpoint|ckpt|global_?step|iter|iteration|step|epoch)[-_=]?\d+"
+    r"(?:checkpoint|ckpt|global_?step|iter|iteration|step|epoch)[-_=]?\d+",
     re.IGNORECASE,
 )
 _BESIDE = re.compile(
