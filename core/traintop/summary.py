@@ -117,7 +117,7 @@ def _learning_rate(curves: _Curves) -> Iterator[str]:
         parts.append(f"rises from {values[0]:.3g} to {high:.3g} until step {steps[peak]:.0f}")
     else:
         parts.append(f"begins at {values[0]:.3g}")
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         factor = values[1:] / values[:-1]
     jumps = np.flatnonzero((factor >= JUMP) | (factor <= 1 / JUMP))
     jumps = jumps[jumps >= WARM_UP_RECORDS]

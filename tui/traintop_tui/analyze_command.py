@@ -25,7 +25,9 @@ def analyze(arguments: Sequence[str]) -> int:
         print("\n".join(_listing()))
         return 0
     if parsed.init:
-        return write_target(Path.cwd(), parsed.out)
+        path = write_target(Path.cwd(), parsed.out)
+        print(f"{path} is written: look its guesses through")
+        return 0
     if parsed.name is None:
         parser.error(f"which analysis? {', '.join(ANALYSES)}")
     request = _request(parsed)
@@ -109,7 +111,7 @@ def _request(parsed: argparse.Namespace) -> Request:
     if target is None and not is_hugging_face(parsed.checkpoint):
         target = recorded_target(parsed.run)
     limit = parsed.memory_limit
-    if limit is not None and limit <= 0 or parsed.time_limit <= 0:
+    if (limit is not None and limit <= 0) or parsed.time_limit <= 0:
         raise AnalysisError("--time-limit and --memory-limit must be above 0")
     return make_request(
         parsed.name,

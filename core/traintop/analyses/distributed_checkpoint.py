@@ -95,7 +95,7 @@ def _metadata(folder: Path) -> Any:
         with (folder / METADATA).open("rb") as file:
             metadata = _MetadataUnpickler(file).load()
         if not isinstance(metadata.state_dict_metadata, dict) or metadata.storage_data is None:
-            raise ValueError("it describes nothing")  # noqa: TRY301 - one place says what is wrong
+            raise ValueError("it describes nothing")
     except pickle.UnpicklingError as error:
         what = str(error)
         if "." not in what or " " in what:

@@ -108,8 +108,8 @@ def summary(result: Mapping[str, Any]) -> list[str]:
         ]
     if result["majority_class"] is not None:
         lines.append(
-            f"class {result['majority_class']} is {result['majority_fraction']:.1%} of predictions; "
-            f"the commonest label is {result['majority_label_fraction']:.1%} of labels"
+            f"class {result['majority_class']}: {result['majority_fraction']:.1%} of predictions, "
+            f"the commonest label {result['majority_label_fraction']:.1%} of labels"
         )
     if result["output_diversity"] is not None:
         lines.append(f"{result['output_diversity']:.1%} of the outputs differ between samples")
@@ -172,6 +172,7 @@ def _collapsed(context: Context, result: Mapping[str, Any]) -> dict[str, Any] | 
     if share <= MAJORITY or balanced > guessing + GUESSING:
         return None
     labels = result["majority_label_fraction"]
+    skewed = labels > min(2 * guessing, 0.75)
     return finding(
         "class_collapse",
         # A model that has not been trained says nearly the same of everything.
@@ -194,7 +195,7 @@ def _collapsed(context: Context, result: Mapping[str, Any]) -> dict[str, Any] | 
         ],
         causes=[
             {
-                "cause": "skewed classes" if labels > 2 * guessing else "nothing was learned",
+                "cause": "skewed classes" if skewed else "nothing was learned",
                 "because": f"the commonest class is {labels:.0%} of the labels",
             }
         ],

@@ -82,8 +82,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
         line = f"{row['name']:<{width}}  {shape:<12}"
         line += f"  std {_short(row['std'])} (fresh {_short(row['initial_std'])})"
         line += f"  norm {_short(row['norm'])}  spectral {_short(row['spectral_norm'])}"
-        line += f"  small {'-' if row['small_fraction'] is None else format(row['small_fraction'], '.1%')}"
-        line += f"  change {_short(row['change'])}"
+        line += f"  small {_short(row['small_fraction'])}  change {_short(row['change'])}"
         lines.append(line + (f"  {row['nan']} NOT FINITE" if row["nan"] else ""))
     return lines
 

@@ -237,7 +237,9 @@ class Context:
     @property
     def stride(self) -> float:
         """Steps from one training record to the next, on average."""
-        return max(1.0, (self._train_step - self._first_step) / max(1, self.records - 1))
+        # Without `max`: the engine asks with every record.
+        steps, gaps = self._train_step - self._first_step, self.records - 1
+        return steps / gaps if steps > gaps > 0 else 1.0
 
     def saw_step(self, step: int) -> None:
         """Note the step of something that is no training record."""

@@ -130,14 +130,14 @@ class Engine:
         self._run("on_layer_names", names)
 
     # Absurd statistics may overflow on the way to a rule, which takes infinities as it must anyway.
-    @np.errstate(over="ignore")
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def feed_layers(self, stats: LayerStats) -> list[Finding]:
         """Take per-layer statistics."""
         news = self._end_block()
         self.context.observe_layers(stats)
         return news + self._run("on_layers", stats)
 
-    @np.errstate(over="ignore")
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def feed_rank(self, rank: int, row: Row) -> list[Finding]:
         """Take a training record of one of several ranks, those of rank 0 included.
 
