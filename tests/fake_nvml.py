@@ -17,16 +17,22 @@ class FakeNvml:
         devices: Bytes in use on each device, or an exception that any question to it raises.
         total: Bytes of memory of each.
         plain: Whether devices tell nothing but their memory, as slices of one do.
+        sliced: Whether they are in slices (MIG).
     """
 
     NVMLError = NVMLError
 
     def __init__(
-        self, *devices: int | Exception, total: int = 8 << 30, plain: bool = False
+        self,
+        *devices: int | Exception,
+        total: int = 8 << 30,
+        plain: bool = False,
+        sliced: bool = False,
     ) -> None:
         self.devices = list(devices)
         self.total = total
         self.plain = plain
+        self.sliced = sliced
         self.init_error: Exception | None = None
 
     def nvmlInit(self) -> None:  # noqa: N802 - as NVML has it
@@ -46,6 +52,14 @@ class FakeNvml:
     def nvmlDeviceGetName(self, handle: int) -> str | bytes:  # noqa: N802 - as NVML has it
         # Older versions of the bindings answer bytes.
         return f"Fake {handle}" if handle % 2 else f"Fake {handle}".encode()
+
+    def nvmlDeviceGetUUID(self, handle: int) -> str:  # noqa: N802 - as NVML has it
+        return f"GPU-{handle:08d}-abcd"
+
+    def nvmlDeviceGetMigMode(self, _handle: int) -> list[int]:  # noqa: N802 - as NVML has it
+        if not self.sliced:
+            raise NVMLError("not supported")
+        return [1, 1]
 
     def nvmlDeviceGetUtilizationRates(self, _handle: int) -> Any:  # noqa: N802 - as NVML has it
         if self.plain:

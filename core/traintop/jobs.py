@@ -215,8 +215,7 @@ class Job:
             show = self._outcome.show_output
             self._finish("failed", self._with_stderr(reason) if show else reason)
         elif self.request.nnodes > 1 and ended.code == 0:
-            self._events.put(Log("the result is with rank 0, on another machine"))
-            self._finish("ok", None)
+            self._finish("ok", "the result is with rank 0, on another machine")
         else:
             self._finish("failed", self._with_stderr(_how_it_died(ended.code)))
 
@@ -330,7 +329,7 @@ def summary(result: AnalysisResult) -> list[str]:
     where = "" if result.step is None else f" at step {result.step}"
     title = ANALYSES[result.analysis].title if result.analysis in ANALYSES else result.analysis
     lines = [f"{title}{where}: {result.status} ({result.seconds:.1f} s on {result.device})"]
-    if result.status == "ok" and result.result:
+    if result.status == "ok" and result.error is None:
         try:
             lines += analyses.summary(result.analysis, result.result)
         except (ImportError, LookupError, TypeError, ValueError, AttributeError) as error:

@@ -86,5 +86,6 @@ def rate(run: Run, catalogue: Catalogue) -> Floats:
     if table is None or len(table) < 2:
         return np.empty(0)
     steps, seconds = np.diff(table.step), np.diff(table.time)
-    timed = seconds > 0
-    return np.divide(steps, seconds, out=np.full(len(steps), np.nan), where=timed)
+    rates = np.full(len(steps), np.nan)
+    np.divide(steps, seconds, out=rates, where=seconds > 0)
+    return rates

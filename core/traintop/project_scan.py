@@ -1,4 +1,4 @@
-"""What a user's project trains, guessed by reading its sources; nothing of it is imported or run."""
+"""What a user's project trains, guessed by reading its sources: nothing of it is run."""
 
 from __future__ import annotations
 

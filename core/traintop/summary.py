@@ -38,6 +38,8 @@ class _Curve(NamedTuple):
     steps: Floats
     values: Floats
     nonfinite: int
+    name: str
+    """As its writer has it."""
 
     @property
     def first(self) -> float:
@@ -75,7 +77,7 @@ class _Curves:
         finite = np.isfinite(values)
         if not finite.any():
             return None
-        return _Curve(steps[finite], values[finite], int(len(values) - finite.sum()))
+        return _Curve(steps[finite], values[finite], int(len(values) - finite.sum()), ref.name)
 
 
 def summarise(
@@ -210,7 +212,9 @@ def _resources(curves: _Curves) -> Iterator[str]:
         yield f"throughput {throughput.first:.4g} -> {throughput.last:.4g} samples/s"
     memory = curves.get("gpu_memory")
     if memory is not None:
+        name = memory.name.lower()
+        unit = " GB" if name.endswith(("gb", "gib")) else " MB" if name.endswith("mb") else ""
         yield (
-            f"GPU memory {memory.first:.4g} -> {memory.last:.4g} MB, "
-            f"at most {memory.values.max():.4g} MB"
+            f"GPU memory {memory.first:.4g} -> {memory.last:.4g}{unit}, "
+            f"at most {memory.values.max():.4g}{unit}"
         )

@@ -109,8 +109,8 @@ def _import(found: Definition) -> list[str]:
     if line is not None:
         lines.insert(
             0,
-            f"    # CAREFUL: line {line} of {found.module.path} does work when it is imported: put\n"
-            '    # what trains below `if __name__ == "__main__":`.',
+            f"    # CAREFUL: importing {found.module.path} does work, at line {line}: put what\n"
+            '    # trains below `if __name__ == "__main__":`.',
         )
     return lines
 

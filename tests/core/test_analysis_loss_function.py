@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - the name that everybody gives it
 from torch import nn
 
-from analysis_driver import analyse, ids
+from target_driver import analyse, ids
 from traintop.analyses import loss_function
 from traintop.analyses.context import AnalysisFailedError
 from traintop.analyses.target import Target

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812 - the name that everybody gives it
 from sklearn import metrics
 from torch import nn
 
-from analysis_driver import analyse, ids
+from target_driver import analyse, ids
 from traintop.analyses import predictions
 from traintop.analyses.confusion import Confusion
 from traintop.analyses.context import AnalysisFailedError

@@ -10,7 +10,7 @@ import torch
 import torchinfo
 from torch import nn
 
-from analysis_driver import analyse, ids
+from target_driver import analyse, ids
 from traintop.analyses import shapes
 from traintop.analyses.context import AnalysisFailedError
 from traintop.analyses.target import Target

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import pickle
 from pathlib import Path
@@ -137,12 +138,23 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path: Path) -> 
     assert not trace.exists()
 
 
-def test_a_whole_model_and_numpy_numbers_are_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_a_whole_model_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
-    for content in (build(), {"model": prefixed(""), "loss": np.float64(0.1)}):
-        torch.save(content, path)
-        with pytest.raises(AnalysisFailedError, match=r"save model\.state_dict\(\) and plain"):
-            read_checkpoint(path)
+    torch.save(build(), path)
+    with pytest.raises(AnalysisFailedError, match=r"save model\.state_dict\(\) and plain"):
+        read_checkpoint(path)
+
+
+def test_what_trainers_put_beside_the_weights_is_let_through(tmp_path: Path) -> None:
+    path = tmp_path / "a.pt"
+    beside = {
+        "args": argparse.Namespace(lr=0.1, out=Path("x")),
+        "loss": np.float64(0.1),
+        "best": np.float32(2),
+        "rng": np.random.RandomState(0).get_state(),
+    }
+    torch.save({"model": prefixed(""), "step": 3, **beside}, path)
+    assert read_checkpoint(path).step == 3
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
@@ -177,9 +189,10 @@ def test_any_bytes_are_read_or_refused(tmp_path: Path, content: bytes, suffix: s
 def test_what_is_no_file(tmp_path: Path) -> None:
     empty = tmp_path / "empty.pt"
     empty.touch()
+    (tmp_path / "folder").mkdir()
     for path, words in (
         (tmp_path / "none.pt", "does not exist"),
-        (tmp_path, "is a folder"),
+        (tmp_path / "folder", "is a folder without weights"),
         (empty, "empty"),
     ):
         with pytest.raises(AnalysisFailedError, match=words):

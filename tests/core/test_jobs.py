@@ -14,8 +14,11 @@ import torch
 from torch import nn
 
 from traintop import jobs
-from traintop.analysis_results import load_results
+from traintop.analyses.request import Request
+from traintop.analysis_results import AnalysisResult, load_results
 from traintop.errors import AnalysisError
+from traintop.job_events import Ended, JobEvent, Log, Progress, Started
+from traintop.launch import interpreter, make_request
 
 TARGETS = """
 import ctypes, os, subprocess, sys, time
@@ -44,6 +47,7 @@ def raises():
     raise ValueError("the data is not there")
 
 def exits():
+    print("all is lost")
     sys.exit(4)
 
 def dies():
@@ -73,13 +77,13 @@ def run_dir(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def request(run_dir: Path, function: str, name: str = "dead_neurons") -> jobs.Request:
-    return jobs.make_request(name, target=f"{run_dir / 'train.py'}:{function}")
+def request(run_dir: Path, function: str, name: str = "dead_neurons") -> Request:
+    return make_request(name, target=f"{run_dir / 'train.py'}:{function}")
 
 
-def ended(job: jobs.Job) -> jobs.AnalysisResult:
+def ended(job: jobs.Job) -> AnalysisResult:
     last = list(job.start().events())[-1]
-    assert isinstance(last, jobs.Ended)
+    assert isinstance(last, Ended)
     assert last.result is job.result
     assert job.ended
     return last.result
@@ -98,15 +102,14 @@ def checkpoint(run_dir: Path) -> Path:
 def test_an_analysis_from_checkpoint_to_result_file(run_dir: Path) -> None:
     path = checkpoint(run_dir)
     before = {each: each.read_bytes() for each in run_dir.iterdir() if each.is_file()}
-    seen: list[jobs.JobEvent] = []
-    result, file = jobs.run(
+    seen: list[JobEvent] = []
+    wanted = make_request(
         "dead_neurons",
         target=f"{run_dir / 'train.py'}:target",
         checkpoint=path,
-        run_dir=run_dir,
         options={"samples": 1100},
-        on_event=seen.append,
     )
+    result, file = jobs.run(wanted, run_dir=run_dir, on_event=seen.append)
     assert (result.status, result.step, result.device, result.error) == ("ok", 400, "cpu", None)
     assert result.result["samples"] == 1100
     assert 5 in result.result["layers"][0]["dead_units"]
@@ -116,8 +119,8 @@ def test_an_analysis_from_checkpoint_to_result_file(run_dir: Path) -> None:
     assert [each.result for each in stored] == [result]
     assert not damaged
     kinds = {type(event) for event in seen}
-    assert kinds >= {jobs.Started, jobs.Progress}
-    assert not any(isinstance(event, jobs.Log) for event in seen)
+    assert kinds >= {Started, Progress}
+    assert not any(isinstance(event, Log) for event in seen)
     for each, content in before.items():
         assert each.read_bytes() == content
     text = "\n".join(jobs.summary(result))
@@ -149,7 +152,7 @@ def test_the_worker_needs_nothing_of_ours(run_dir: Path) -> None:
             "assert not any('analyses' in p for p in sys.path), sys.path\n"
         )
     (run_dir / "run.json").write_text(json.dumps({"python": str(python)}))
-    wanted = jobs.make_request(
+    wanted = make_request(
         "lr_find", target=f"{run_dir / 'train.py'}:target", options={"num_it": 30}
     )
     job = jobs.Job(wanted, run_dir=run_dir)
@@ -162,7 +165,7 @@ def test_the_worker_needs_nothing_of_ours(run_dir: Path) -> None:
 
 FAILURES = {
     "raises": ["raised ValueError: the data is not there", "train.py"],
-    "exits": ["called exit(4)"],
+    "exits": ["called exit(4)", "all is lost"],
     "dies": ["exit code 3 and no result", "line 29999", "last words"],
     "crashes": ["ended by SIG", "Segmentation fault", "in crashes"],
     "bare": ["dead_neurons needs train", "train=..."],
@@ -195,7 +198,7 @@ def test_cancel_ends_the_grandchildren(run_dir: Path) -> None:
     child = child_of(job)
     job.cancel()
     *_, last = job.events()
-    assert isinstance(last, jobs.Ended)
+    assert isinstance(last, Ended)
     assert (last.result.status, job.state) == ("cancelled", "cancelled")
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     job.cancel()
@@ -206,7 +209,7 @@ def test_a_time_limit_ends_it(run_dir: Path) -> None:
     result = ended(jobs.Job(request(run_dir, "sleeps"), time_limit=0.5))
     assert result.status == "failed"
     assert result.error is not None
-    assert result.error.startswith("ended at the time limit of 0.5 s")
+    assert result.error.startswith("ended at the time limit of 0.5 s, at: ")
 
 
 def test_an_interpreter_without_torch_is_named(run_dir: Path) -> None:
@@ -245,14 +248,14 @@ def test_a_queue_runs_two_at_a_time(stand_in: Path, run_dir: Path) -> None:
     made = [queue.submit(request(run_dir, "target"), run_dir=run_dir) for _ in range(4)]
     assert [job.state for job in made] == ["running", "running", "queued", "queued"]
     made[2].cancel()
-    assert [type(event) for event in made[2].poll()] == [jobs.Ended]
+    assert [type(event) for event in made[2].poll()] == [Ended]
     assert made[0].progress.what == "waiting"
     (stand_in.parent / "go").touch()
     for job in (made[0], made[1], made[3]):
         *others, last = job.events()
-        assert isinstance(last, jobs.Ended)
+        assert isinstance(last, Ended)
         assert last.result.status == "ok"
-        assert others == [jobs.Log("unreadable event of the worker: not an event")]
+        assert others == [Log("unreadable event of the worker: not an event")]
         assert len(last.result.result["big"]) == 300000
     names = {job.path.name for job in made if job.path is not None}
     assert names == {f"dead_neurons-3-{n}.json" for n in (1, 2, 3)}
@@ -276,10 +279,10 @@ def test_poll_never_waits(stand_in: Path, run_dir: Path) -> None:
     assert job.poll() == []
     job.start()
     (stand_in.parent / "go").touch()
-    seen: list[jobs.JobEvent] = []
-    while not job.ended or not isinstance(seen[-1], jobs.Ended):
+    seen: list[JobEvent] = []
+    while not job.ended or not isinstance(seen[-1], Ended):
         seen += job.poll()
-    assert sum(isinstance(event, jobs.Ended) for event in seen) == 1
+    assert sum(isinstance(event, Ended) for event in seen) == 1
     assert job.poll() == []
 
 
@@ -290,8 +293,9 @@ def test_a_worker_ends_when_its_host_is_killed(run_dir: Path) -> None:
 import sys, time
 sys.path.insert(0, {str(core)!r})
 from traintop import jobs
+from traintop.launch import make_request
 target = {str(run_dir / "train.py")!r} + ":sleeps"
-job = jobs.Job(jobs.make_request("dead_neurons", target=target)).start()
+job = jobs.Job(make_request("dead_neurons", target=target)).start()
 while not any(line.startswith("child") for line in list(job._stderr)):
     time.sleep(0.02)
 print(job._stderr[-1], flush=True)
@@ -325,7 +329,9 @@ def test_what_cannot_start_is_refused(
 ) -> None:
     how: dict[str, object] = {"name": "dead_neurons", "target": f"{run_dir / 'train.py'}:target"}
     with pytest.raises(AnalysisError, match=message):
-        jobs.run(**(how | change))  # type: ignore[arg-type] # a table of keyword arguments
+        arguments = how | change
+        python = arguments.pop("python", None)
+        jobs.run(make_request(**arguments), python=python)  # type: ignore[arg-type] # a table of keyword arguments
 
 
 @pytest.mark.parametrize("python", ["python3", "/no/such/python", 3, "a\0b", None])
@@ -333,6 +339,6 @@ def test_a_recorded_interpreter_that_is_not_here_is_passed_over(
     python: object, tmp_path: Path
 ) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"python": python}))
-    assert jobs.interpreter(None, tmp_path) == Path(sys.executable)
+    assert interpreter(None, tmp_path) == Path(sys.executable)
     (tmp_path / "run.json").write_bytes(b"[" * 100000)
-    assert jobs.interpreter(None, tmp_path) == Path(sys.executable)
+    assert interpreter(None, tmp_path) == Path(sys.executable)

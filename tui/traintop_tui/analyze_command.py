@@ -25,8 +25,8 @@ def analyze(arguments: Sequence[str]) -> int:
         print("\n".join(_listing()))
         return 0
     if parsed.init:
-        path = write_target(Path.cwd(), parsed.out)
-        print(f"{path} is written: look its guesses through")
+        written = write_target(Path.cwd(), parsed.out)
+        print(f"{written} is written: look its guesses through")
         return 0
     if parsed.name is None:
         parser.error(f"which analysis? {', '.join(ANALYSES)}")

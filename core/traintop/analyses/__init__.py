@@ -129,7 +129,7 @@ ANALYSES: dict[str, Analysis] = {
             description="Compares training and validation data: ranges, classes, overlap, drift",
             needs=("train",),
             options=(
-                Option(name="samples", default=10_000, help="samples of each split to look at"),
+                Option(name="samples", default=20_000, help="samples of each split to look at"),
             ),
         ),
         Analysis(

@@ -9,7 +9,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from traintop.analyses.batches import Inputs, size
+from traintop.analyses.batches import Inputs
+from traintop.analyses.context import AnalysisFailedError
+from traintop.analyses.samples import count
 
 LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 """Names under which batches that are dicts have their labels."""
@@ -36,12 +38,13 @@ def parts(batch: Any) -> list[Part]:
     The last part of a tuple or list is the label, as `Target` has it; of a dict what is named so.
     """
     found: dict[str, Part] = {}
+    samples = _count(batch)
     if isinstance(batch, Inputs):
-        _walk(batch.args, "", False, size(batch), found)
-        _walk(batch.kwargs, "", False, size(batch), found)
+        _walk(batch.args, "", False, samples, found)
+        _walk(batch.kwargs, "", False, samples, found)
     elif isinstance(batch, Mapping):
-        for key, value in cast("Mapping[Any, Any]", batch).items():
-            _walk(value, str(key), str(key) in LABEL_KEYS, size(batch), found)
+        for key, value in batch.items():
+            _walk(value, str(key), str(key) in LABEL_KEYS, samples, found)
     elif isinstance(batch, list | tuple):
         items = cast("list[Any]", batch)
         if _one_each(items):
@@ -52,10 +55,17 @@ def parts(batch: Any) -> list[Part]:
         else:
             for at, value in enumerate(items):
                 last = len(items) > 1 and at == len(items) - 1
-                _walk(value, str(at), last, size(batch), found)
+                _walk(value, str(at), last, samples, found)
     else:
-        _walk(batch, "0", False, size(batch), found)
+        _walk(batch, "0", False, samples, found)
     return [part for part in found.values() if part.blocks]
+
+
+def _count(batch: Any) -> int:
+    try:
+        return count((batch.args, batch.kwargs) if isinstance(batch, Inputs) else batch)
+    except AnalysisFailedError:
+        return 0  # it holds nothing that is taken
 
 
 def _one_each(items: list[Any]) -> bool:
@@ -66,7 +76,7 @@ def _one_each(items: list[Any]) -> bool:
     )
 
 
-def _walk(value: Any, name: str, label: bool, count: int, found: dict[str, Part]) -> None:
+def _walk(value: Any, name: str, label: bool, samples: int, found: dict[str, Part]) -> None:
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         value = torch.from_numpy(value)
     if isinstance(value, torch.Tensor):
@@ -77,26 +87,26 @@ def _walk(value: Any, name: str, label: bool, count: int, found: dict[str, Part]
         found.setdefault(name, Part(name=name, label=label)).blocks.append(torch.tensor([value]))
         return
     if isinstance(value, Mapping):
-        for key, item in cast("Mapping[Any, Any]", value).items():
+        for key, item in value.items():
             own = label or str(key) in LABEL_KEYS
-            _walk(item, f"{name}.{key}".lstrip("."), own, count, found)
+            _walk(item, f"{name}.{key}".lstrip("."), own, samples, found)
         return
     if not isinstance(value, list | tuple):
         return
     items = cast("list[Any]", value)
-    if len(items) == count and all(isinstance(item, torch.Tensor) for item in items):
+    if len(items) == samples and all(isinstance(item, torch.Tensor) for item in items):
         part = found.setdefault(name, Part(name=name, label=label))
         part.blocks += [item.detach().unsqueeze(0) for item in items]
         return
-    if len(items) == count and all(isinstance(item, int | float) for item in items):
+    if len(items) == samples and all(isinstance(item, int | float) for item in items):
         found.setdefault(name, Part(name=name, label=label)).blocks.append(torch.tensor(items))
         return
-    each = len(items) == count and _one_each(list(items))
+    each = len(items) == samples and _one_each(list(items))
     for at, item in enumerate(items):
         # Samples that are dicts share their names; several inputs are told apart by their place.
         path = name if each else f"{name}.{at}".lstrip(".")
         before = {key: len(part.blocks) for key, part in found.items()}
-        _walk(item, path, label, count, found)
+        _walk(item, path, label, samples, found)
         for key, part in found.items() if each else ():
             fresh = part.blocks[before.get(key, 0) :]
             part.blocks[before.get(key, 0) :] = [block.unsqueeze(0) for block in fresh]

@@ -109,7 +109,7 @@ def _harmless() -> AbstractContextManager[Any]:
     safe_globals = getattr(torch.serialization, "safe_globals", None)  # since torch 2.5
     if safe_globals is None:
         return nullcontext()
-    core = getattr(np, "_core", None) or np.core  # its name before numpy 2
+    core: Any = getattr(np, "_core", None) or np.core  # its name before numpy 2
     numbers = [type(np.dtype(code)) for code in np.typecodes["All"] if code not in "OVMm"]
     found: AbstractContextManager[Any] = safe_globals(
         [

@@ -22,7 +22,7 @@ OPTIMIZER_KEYS = (
     "optim",
     "optimizer_state",
 )
-STEP_KEYS = ("step", "global_step", "iteration", "iter", "iter_num", "steps")
+STEP_KEYS = ("step", "global_step", "global_steps", "iteration", "iter", "iter_num", "steps")
 PREFIXES = ("module.", "_orig_mod.", "model.")
 NAMES_LISTED = 5
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
@@ -51,7 +50,7 @@ def named_device(request: Request, place: Ranks) -> torch.device | None:
         raise AnalysisFailedError(
             f"no GPU can be used by torch in {sys.executable}: take --device cpu"
         )
-    if device.index is None:
+    if ":" not in request.device:
         device = torch.device("cuda", place.local_rank)
     if device.index >= torch.cuda.device_count():
         raise AnalysisFailedError(
@@ -136,10 +135,10 @@ def _bytes(item: Any) -> int:
     if isinstance(size, int):
         return size
     if isinstance(item, Mapping):
-        return sum(map(_bytes, cast("Mapping[Any, Any]", item).values()))
+        return sum(_bytes(each) for each in cast("Mapping[str, Any]", item).values())
     if isinstance(item, str | bytes) or not isinstance(item, Iterable):
         return 0
-    return sum(map(_bytes, itertools.islice(cast("Iterable[Any]", item), 10**6)))
+    return sum(_bytes(each) for each in cast("Iterable[object]", item))
 
 
 def _size(count: int) -> str:

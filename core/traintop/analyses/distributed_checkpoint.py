@@ -80,9 +80,9 @@ def read_distributed(folder: Path) -> dict[str, Any]:
         try:
             value = _value(folder, name, entry, places)
         except (OSError, KeyError, ValueError, RuntimeError, EOFError) as error:
+            why = f"{type(error).__name__}: {error}".splitlines()[0][:160]
             raise AnalysisFailedError(
-                f"checkpoint {folder} is damaged: {name} cannot be read "
-                f"({type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''})"
+                f"checkpoint {folder} is damaged: {name} cannot be read ({why})"
             ) from None
         except pickle.UnpicklingError:
             continue  # a number or an object of the trainer's that would have to be run
@@ -164,7 +164,8 @@ def _lists(node: Any) -> Any:
     """Lists where the keys of a dict are their positions."""
     if not isinstance(node, dict):
         return node
-    items = {key: _lists(value) for key, value in cast("dict[Any, Any]", node).items()}
+    pairs = cast("dict[str | int, Any]", node).items()
+    items = {key: _lists(value) for key, value in pairs}
     if items and all(type(key) is int for key in items):
         return [items[key] for key in sorted(items)]
     return items

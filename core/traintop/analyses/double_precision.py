@@ -70,11 +70,15 @@ class RepeatedLoss:
 
     def tensor(self) -> Tensor:
         """The loss with its graph; random numbers and buffers begin anew."""
+        self.restore()
+        seed_everything(self._seed)
+        return loss_of(self._target, self._model, self._batch)
+
+    def restore(self) -> None:
+        """Put the buffers back."""
         with torch.no_grad():
             for buffer, value in self._buffers:
                 buffer.copy_(value)
-        seed_everything(self._seed)
-        return loss_of(self._target, self._model, self._batch)
 
     def value(self) -> float:
         """The loss."""

@@ -99,12 +99,17 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     width = max((len(row["name"]) for row in rows), default=0)
     for row in rows:
         error = row["max_relative_error"]
-        size = "-" if error is None else f"{error:.1e}"
+        unknown = "infinite" if row["checked"] else "not known, all elements are at kinks"
+        size = unknown if error is None else f"{error:.1e}"
         line = f"{row['name']:<{width}}  {'ok   ' if row['passed'] else 'WRONG'}  error {size}"
         if not row["passed"]:
-            line += f"  backward {row['analytic']:.4g}, difference {row['numeric']:.4g}"
+            line += f"  backward {_short(row['analytic'])}, difference {_short(row['numeric'])}"
         lines.append(line)
     return lines
+
+
+def _short(value: float | None) -> str:
+    return "not finite" if value is None else f"{value:.4g}"
 
 
 def _first_batch(context: Context, samples: int) -> Any:
@@ -167,6 +172,7 @@ def _check(context: Context, loss: RepeatedLoss, elements: int, tolerance: float
             )
         rows.append(row)
     context.progress(len(named), len(named), "parameters")
+    loss.restore()
     context.model.zero_grad(set_to_none=True)
     return _outcome(context, rows, functions, tolerance)
 
@@ -234,10 +240,12 @@ def _outcome(
                 "name": row.name,
                 "checked": sum(not each.kink for _, each in row.comparisons),
                 "kinks": sum(each.kink for _, each in row.comparisons),
-                "max_relative_error": row.worst[1].relative_error,
+                "max_relative_error": None
+                if all(each.kink for _, each in row.comparisons)
+                else _finite(row.worst[1].relative_error),
                 "element": row.worst[0],
-                "analytic": row.worst[1].analytic,
-                "numeric": row.worst[1].numeric,
+                "analytic": _finite(row.worst[1].analytic),
+                "numeric": _finite(row.worst[1].numeric),
                 "passed": row not in wrong,
             }
             for row in rows
@@ -248,6 +256,10 @@ def _outcome(
         "custom_functions": list(functions),
     }
     return Outcome(result=result, findings=_judge(context, rows, wrong, functions, tolerance))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def _between(rows: Sequence[_Row], wrong: Sequence[_Row]) -> list[str | None] | None:
@@ -275,19 +287,23 @@ def _judge(
     found: list[dict[str, Any]] = []
     between = _between(rows, wrong)
     for name, severity, hit, title in (
-        ("wrong_gradients", "critical", [r for r in wrong if r.connected], "is wrong for"),
-        ("disconnected_params", "warning", [r for r in wrong if not r.connected], "misses"),
+        (
+            "wrong_gradients",
+            "critical" if functions else "warning",
+            [row for row in wrong if row.connected],
+            "is wrong for",
+        ),
+        (
+            "disconnected_params",
+            "warning",
+            [row for row in wrong if not row.connected],
+            "misses",
+        ),
     ):
         if not hit:
             continue
         last, first = between or ["", None]
-        causes = [
-            {
-                "cause": f"the backward pass of {last or 'the model'}, or of what runs between "
-                f"it and {first or 'the loss'}",
-                "because": "all that is called later agrees",
-            }
-        ]
+        causes: list[dict[str, str]] = []
         if functions:
             causes.append(
                 {
@@ -295,6 +311,18 @@ def _judge(
                     "because": "these functions of the graph have their backward written by hand",
                 }
             )
+        causes += [
+            {
+                "cause": f"the backward pass of {last or 'the model'}, or of what runs between "
+                f"it and {first or 'the loss'}",
+                "because": "all that is called later agrees",
+            },
+            {
+                "cause": "a gradient that is stopped on purpose",
+                "because": "detach(), straight-through estimators and spectral_norm, which takes "
+                "its vectors as constants, disagree with differences by design",
+            },
+        ]
         found.append(
             finding(
                 name,

@@ -123,7 +123,7 @@ def _zero(flow: Flow) -> dict[str, Any] | None:
 
 def _vanishing(flow: Flow) -> dict[str, Any] | None:
     hit = _with(flow, "vanishing")
-    reference = gradient_status.last_layers(flow.layers)
+    reference = gradient_status.reference(flow.layers)
     if not hit or reference is None:
         return None
     worst = min(layer.rms for layer in hit) / reference
@@ -148,10 +148,11 @@ def _vanishing(flow: Flow) -> dict[str, Any] | None:
 
 def _exploding(flow: Flow, earlier: Sequence[Flow]) -> dict[str, Any] | None:
     """By depth, which is advice, or against the checkpoints before, with the loss as a witness."""
-    past = [gradient_status.total_norm(each.layers) for each in earlier]
-    usual = median(past) if past else 0.0
-    growth = gradient_status.total_norm(flow.layers) / usual if usual > 0 else 0.0
-    hit, reference = _with(flow, "exploding"), gradient_status.last_layers(flow.layers)
+    norms = [gradient_status.total_norm(each.layers) for each in earlier]
+    past = [norm for norm in norms if norm]
+    now = gradient_status.total_norm(flow.layers) or 0.0
+    growth = now / median(past) if past else 0.0
+    hit, reference = _with(flow, "exploding"), gradient_status.reference(flow.layers)
     evidence = [
         _evidence(
             flow,

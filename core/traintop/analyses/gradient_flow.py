@@ -70,17 +70,20 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     lines: list[str] = []
     for each in checkpoints:
         wrong = [row for row in each["layers"] if row["status"] in BAD]
-        loss = "not finite" if each["loss"] is None else f"{each['loss']:.4g}"
+        loss, norm = (
+            "not finite" if each[key] is None else f"{each[key]:.4g}"
+            for key in ("loss", "grad_norm")
+        )
         at = "the model as it is" if each["step"] is None else f"step {each['step']}"
         lines.append(
-            f"{at}: gradient norm {each['grad_norm']:.3g}, loss {loss}; "
+            f"{at}: gradient norm {norm}, loss {loss}; "
             f"{len(wrong)} of {len(each['layers'])} layers stand out"
         )
     width = max((len(row["name"]) for row in result["layers"]), default=0)
     columns = [{row["name"]: row for row in each["layers"]} for each in checkpoints]
     for row in result["layers"]:
         cells = [_cell(column[row["name"]]) for column in columns]
-        lines.append(f"{row['name']:<{width}}  " + "  ".join(cells))
+        lines.append(f"{row['name']:<{width}}  " + "  ".join(cells).rstrip())
     return lines
 
 

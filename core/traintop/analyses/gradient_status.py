@@ -50,17 +50,23 @@ class Layer:
         return (self.grad_norm or 0.0) / math.sqrt(max(self.numel, 1))
 
 
-def last_layers(layers: Sequence[Layer]) -> float | None:
-    """The RMS gradient of the last quarter of the weight matrices, the median of them.
+def last_layers(layers: Sequence[Layer]) -> list[Layer]:
+    """The last quarter of the weight matrices that have a gradient.
 
     Args:
         layers: In the order in which they are called.
 
     Returns:
-        None where fewer than three of them have a gradient: nothing has a depth then.
+        Empty where there are fewer than three such matrices: nothing has a depth then.
     """
-    known = [layer.rms for layer in layers if layer.judged and layer.rms > 0]
-    return median(known[-max(1, len(known) // 4) :]) if len(known) >= 3 else None
+    known = [layer for layer in layers if layer.judged and layer.rms > 0]
+    return known[-max(1, len(known) // 4) :] if len(known) >= 3 else []
+
+
+def reference(layers: Sequence[Layer]) -> float | None:
+    """The median RMS gradient of the last layers; None where there is no depth."""
+    last = [layer.rms for layer in last_layers(layers)]
+    return median(last) if last else None
 
 
 def statuses(layers: Sequence[Layer]) -> list[str]:
@@ -68,9 +74,10 @@ def statuses(layers: Sequence[Layer]) -> list[str]:
 
     `frozen` asks for no gradient; `none` does and gets none; `zero` gets exactly 0 in all elements.
     """
-    reference = last_layers(layers)
+    last, usual = last_layers(layers), reference(layers)
     found: list[str] = []
     for layer in layers:
+        compared = layer.judged and not any(layer is each for each in last)
         if not layer.trains:
             status = "frozen"
         elif layer.nan:
@@ -79,9 +86,9 @@ def statuses(layers: Sequence[Layer]) -> list[str]:
             status = "none"
         elif layer.grad_norm == 0:
             status = "zero"
-        elif reference is not None and layer.judged and layer.rms < VANISHED * reference:
+        elif usual is not None and compared and layer.rms < VANISHED * usual:
             status = "vanishing"
-        elif reference is not None and layer.judged and layer.rms > EXPLODED * reference:
+        elif usual is not None and compared and layer.rms > EXPLODED * usual:
             status = "exploding"
         else:
             status = "ok"
@@ -89,6 +96,8 @@ def statuses(layers: Sequence[Layer]) -> list[str]:
     return found
 
 
-def total_norm(layers: Sequence[Layer]) -> float:
-    """The norm of the whole gradient."""
+def total_norm(layers: Sequence[Layer]) -> float | None:
+    """The norm of the whole gradient; None where a part of it is never finite."""
+    if any(layer.nan and layer.grad_norm is None for layer in layers):
+        return None
     return math.hypot(*(layer.grad_norm or 0.0 for layer in layers))

@@ -65,8 +65,8 @@ def _model_class(transformers: Any, config: Any, folder: Path) -> Any:
     found = getattr(transformers, names[0], None)
     if found is None:
         raise AnalysisFailedError(
-            f"transformers {transformers.__version__} has no {names[0]}, which {folder}/config.json "
-            "names (code of the folder itself is not run): name a --target that builds the model"
+            f"transformers {transformers.__version__} has no {names[0]}, which the config.json of "
+            f"{folder} names (code of the folder itself is not run): name a --target"
         )
     return found
 

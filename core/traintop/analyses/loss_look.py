@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -84,7 +84,6 @@ def look_at(context: Context, batches: Sequence[Any], what: str) -> Look:
         else:
             _try_out(look, context, batch)
         context.progress(done, len(batches), what)
-        context.point(done, loss, "loss")
     return look
 
 
@@ -124,7 +123,7 @@ def _try_out(look: Look, context: Context, batch: Any) -> None:
     loss = context.target.loss
     if loss is None or context.target.step is not None or not isinstance(batch, list | tuple):
         return
-    labels: Any = batch[-1]
+    labels: Any = cast("list[Any]", batch)[-1]
     with torch.no_grad():
         output = forward(context.target, context.model, batch)
         if not isinstance(output, torch.Tensor) or not isinstance(labels, torch.Tensor):

@@ -9,6 +9,7 @@ and sees no infinities; the source line of the forward pass is taken from it.
 
 from __future__ import annotations
 
+import math
 import re
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,6 +29,8 @@ _PLACES_CONSTANTS = frozenset(
     ("masked_fill", "where", "full", "full_like", "new_full", "fill", "scalar_tensor", "lift_fresh")
 )
 """Operations that put an infinity where they are told to: masks. By name without the final `_`."""
+_TAKES_MASKS = ("softmax", "attention")
+"""Parts of the names of operations that expect -inf."""
 _ALLOCATES = frozenset(("empty", "empty_like", "new_empty", "empty_strided", "new_empty_strided"))
 """What they return has not been written yet."""
 _OURS, _TORCH = Path(__file__).parent, Path(torch.__file__).parent
@@ -182,9 +185,17 @@ class NonfiniteTrace(TorchDispatchMode):
         bad: list[tuple[str, Origin | None]],
     ) -> None:
         """Inherit where an input was bad in the same way, or in a way that explains it."""
-        alike = [origin for each, origin in bad if origin is not None and each == kind]
-        # An overflow makes NaNs later; an infinity that was placed as a mask is not to blame.
-        caused = [origin for _, origin in bad if origin is not None and not origin.placed]
+        known = [(each, origin) for each, origin in bad if origin is not None]
+        alike = [origin for each, origin in known if each == kind]
+        # An overflow makes NaNs later; a mask is not to blame for what softmax makes of it.
+        takes_masks = any(part in name for part in _TAKES_MASKS) and not any(
+            bool((tensor == math.inf).any()) for tensor in given
+        )
+        caused = [
+            origin
+            for _, origin in known
+            if not origin.placed or (origin.phase == "input" and not takes_masks)
+        ]
         if alike or caused:
             self._origins[_memory(tensor)] = min(alike or caused, key=lambda each: each.order)
             return

@@ -105,7 +105,7 @@ def _of_output(output: Any, labels: torch.Tensor | None) -> Scored:
     if isinstance(output, Mapping):
         output = cast("Mapping[str, Any]", output).get("logits")
     elif isinstance(output, tuple):
-        output = output[0] if output else None
+        output = cast("tuple[Any, ...]", output)[0] if output else None
     scores: Any = getattr(output, "logits", output)
     if not isinstance(scores, torch.Tensor) or labels is None:
         raise AnalysisFailedError(
@@ -176,5 +176,5 @@ def _labels(batch: Any) -> torch.Tensor | None:
         named = cast("Mapping[str, Any]", batch)
         found = next((named[key] for key in LABEL_KEYS if key in named), None)
     elif isinstance(batch, list | tuple) and len(cast("list[Any]", batch)) > 1:
-        found = batch[-1]
+        found = cast("list[Any]", batch)[-1]
     return found if isinstance(found, torch.Tensor) else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from traintop.analyses.context import AnalysisFailedError, Context
 from traintop.analyses.ranks import Ranks, join
@@ -71,7 +72,8 @@ def prepare(
         device, why = choose(request, place, model, target, optimizer_state)
         if request.gpus:
             send("log", text=why)
-    model = model.to(device)
+    if not request.shard:
+        model = model.to(device)
     context = Context(
         target=target,
         model=model,
@@ -93,7 +95,7 @@ def prepare(
 
 def _refuse_no_torch() -> None:
     try:
-        import torch  # noqa: F401 - whether it is there
+        importlib.import_module("torch")
     except ImportError as error:
         if error.name not in (None, "torch"):
             raise
@@ -160,6 +162,4 @@ def _load(request: Request, model: torch.nn.Module, send: Send) -> CheckpointSta
 
 
 def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return cast("int", os.cpu_count() or 1)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

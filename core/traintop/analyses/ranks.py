@@ -21,6 +21,8 @@ from traintop.analyses.samples import count, pick
 if TYPE_CHECKING:
     import torch
 
+OLDEST_SHARDING = (2, 8)
+"""Before, `fully_shard` took no word on when the outermost module is sharded again."""
 PATIENCE = timedelta(minutes=10)
 """How long a process waits for the others before it gives up."""
 
@@ -56,10 +58,11 @@ class Ranks:
 
     def share(self, batch: Any) -> Share:
         """This rank's part of a batch. What cannot be divided counts on rank 0 only."""
-        whole = size(batch) or 1
+        divisible = _samples(batch)
+        whole = divisible or size(batch) or 1
         if self.size == 1:
             return Share(batch=batch, samples=whole, of=whole)
-        if not _divisible(batch):
+        if divisible is None:
             return Share(batch=batch, samples=whole if self.first else 0, of=whole)
         low, high = (whole * place // self.size for place in (self.rank, self.rank + 1))
         part = pick(batch, range(low, high) if low < high else [0])
@@ -84,8 +87,7 @@ class Ranks:
 
         summed = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(summed)
-        found: list[float] = summed.tolist()
-        return found
+        return cast("list[float]", summed.tolist())
 
     def gather(self, value: Any) -> list[Any]:
         """The values of all ranks, by rank."""
@@ -116,17 +118,20 @@ class Ranks:
                 ]
             )
             dist.all_reduce(flat)
-            parts = (flat / self.size).split([each.numel() for each in same])
-            for each, part in zip(same, parts, strict=True):
-                each.grad = part.view_as(each)
+            flat /= self.size
+            begin = 0
+            for each in same:
+                each.grad = flat[begin : begin + each.numel()].view_as(each)
+                begin += each.numel()
 
 
-def _divisible(batch: Any) -> bool:
-    """Whether every tensor of a batch has its samples along the first axis."""
+def _samples(batch: Any) -> int | None:
+    """The number of samples, where every tensor of a batch has them along its first axis."""
     try:
-        return _all_hold(batch, count(batch))
+        found = count(batch)
     except AnalysisFailedError:
-        return False
+        return None
+    return found if _all_hold(batch, found) else None
 
 
 def _all_hold(item: Any, samples: int) -> bool:
@@ -155,7 +160,7 @@ def join(place: Ranks, model: torch.nn.Module, device: torch.device, *, shard: b
 
     Args:
         place: From `place_of_process`.
-        model: On its device. It is sharded in place where that is asked for.
+        model: On its device; one that is to be sharded stays on the CPU, as a whole it need not fit.
         device: Decides what they talk through: gloo on the CPU, NCCL on GPUs.
         shard: Shard the weights (FSDP2, `fully_shard`): for a model that outgrows a device.
 
@@ -164,15 +169,14 @@ def join(place: Ranks, model: torch.nn.Module, device: torch.device, *, shard: b
     """
     if place.size == 1:
         return place
-    import torch
     import torch.distributed as dist
 
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
-    with torch.no_grad():
-        for tensor in (*model.parameters(), *model.buffers()):
-            dist.broadcast(tensor.detach(), 0)
     if shard:
         _shard(model, device, place.size)
+    else:
+        for tensor in (*model.parameters(), *model.buffers()):
+            dist.broadcast(tensor.detach(), 0)
     return Ranks(
         rank=place.rank,
         size=place.size,
@@ -195,12 +199,12 @@ def _shard(model: torch.nn.Module, device: torch.device, count: int) -> None:
     import torch
     from torch.distributed.device_mesh import init_device_mesh
 
-    try:
-        from torch.distributed.fsdp import fully_shard
-    except ImportError:
+    if tuple(int(part) for part in torch.__version__.split(".")[:2]) < OLDEST_SHARDING:
         raise AnalysisFailedError(
-            f"sharding needs torch 2.6 or newer, not {torch.__version__}: leave --shard out"
-        ) from None
+            f"sharding needs torch 2.8 or newer, not {torch.__version__}: leave --shard out"
+        )
+    from torch.distributed.fsdp import fully_shard
+
     mesh = init_device_mesh(device.type, (count,))
     done: set[torch.nn.Module] = set()
     for stack in reversed(list(model.modules())):  # inner ones first
@@ -209,4 +213,6 @@ def _shard(model: torch.nn.Module, device: torch.device, count: int) -> None:
                 if any(True for _ in block.parameters()):
                     fully_shard(block, mesh=mesh)
                     done.add(block)
-    fully_shard(model, mesh=mesh)
+    # The outermost is by default left whole between forward and backward: an optimizer that is made
+    # after a forward pass would be given weights that no gradient reaches.
+    fully_shard(model, mesh=mesh, reshard_after_forward=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -51,16 +50,16 @@ def read_safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str
         size = int.from_bytes(file.read(8), "little")
         if length < 8 or not 2 <= size <= min(LONGEST_HEADER, length - 8):
             raise ValueError(f"no header of safetensors in {length} bytes")
-        header = json.loads(file.read(size))
-        if not isinstance(header, dict):
+        entries: Any = json.loads(file.read(size))
+        if not isinstance(entries, dict):
             raise ValueError("its header is no JSON object")
-        entries = cast("dict[str, Any]", header)
-        metadata: Any = entries.pop("__metadata__", {})
+        entries = cast("dict[str, Any]", entries)
+        metadata = cast("dict[str, str]", entries.pop("__metadata__", {}))
         room = length - 8 - size
         tensors = {
             name: _tensor(file, name, entry, 8 + size, room) for name, entry in entries.items()
         }
-    return tensors, metadata if isinstance(metadata, dict) else {}
+    return tensors, metadata
 
 
 def _tensor(file: BinaryIO, name: str, entry: Any, start: int, room: int) -> torch.Tensor:
@@ -73,9 +72,9 @@ def _tensor(file: BinaryIO, name: str, entry: Any, start: int, room: int) -> tor
         raise ValueError(f"{name!r} of shape {tuple(shape)} does not have {end - begin} bytes")
     if begin == end:
         return torch.empty(shape, dtype=dtype)
-    content = bytearray(end - begin)
     file.seek(start + begin)
-    if file.readinto(content) != len(content):
+    content = bytearray(file.read(end - begin))
+    if len(content) != end - begin:
         raise ValueError(f"{name!r} is cut off")
     return torch.frombuffer(content, dtype=dtype).reshape(shape)
 
@@ -83,17 +82,19 @@ def _tensor(file: BinaryIO, name: str, entry: Any, start: int, room: int) -> tor
 def _checked(name: str, entry: Any) -> tuple[torch.dtype, list[int], int, int]:
     import torch
 
-    fields = cast("Mapping[str, Any]", entry) if isinstance(entry, Mapping) else {}
-    dtype = getattr(torch, DTYPES.get(str(fields.get("dtype")), ""), None)
-    shape, offsets = fields.get("shape"), fields.get("data_offsets")
-    if not isinstance(dtype, torch.dtype):
-        raise ValueError(f"{name!r} is of type {fields.get('dtype')!r}, which torch does not have")
-    if not _natural(shape) or not _natural(offsets) or len(offsets) != 2 or offsets[0] > offsets[1]:
-        raise ValueError(f"the entry of {name!r} is damaged")
-    return dtype, shape, offsets[0], offsets[1]
+    try:
+        dtype = getattr(torch, DTYPES[entry["dtype"]])
+        shape, (begin, end) = _naturals(entry["shape"]), _naturals(entry["data_offsets"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(
+            f"the entry of {name!r} is damaged, or of an unknown type: {error}"
+        ) from None
+    if begin > end:
+        raise ValueError(f"{name!r} ends before it begins")
+    return dtype, shape, begin, end
 
 
-def _natural(value: Any) -> bool:
-    return isinstance(value, list) and all(
-        type(each) is int and each >= 0 for each in cast("list[object]", value)
-    )
+def _naturals(value: Any) -> list[int]:
+    if not all(type(each) is int and each >= 0 for each in value):
+        raise ValueError(f"{value} are no sizes")
+    return list(value)

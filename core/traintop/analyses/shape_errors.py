@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import nn
@@ -37,7 +38,7 @@ def explain(module: nn.Module, given: torch.Tensor) -> Advice | None:
     if isinstance(module, nn.RNNBase):
         return _last(shape, module.input_size, "input_size")
     if isinstance(module, nn.MultiheadAttention):
-        return _last(shape, module.embed_dim, "embed_dim")
+        return _last(shape, int(cast("int", module.embed_dim)), "embed_dim")
     return None
 
 

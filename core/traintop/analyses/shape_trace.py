@@ -102,7 +102,7 @@ def tensors_of(value: Any) -> list[torch.Tensor]:
     elif isinstance(value, list | tuple):
         items = cast("list[Any]", value)
     elif hasattr(value, "__dataclass_fields__"):
-        items = vars(value).values()
+        items = cast("dict[str, Any]", vars(value)).values()
     return [tensor for item in items for tensor in tensors_of(item)]
 
 

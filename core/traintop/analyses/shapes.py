@@ -7,7 +7,7 @@ the labels or the loss.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from traintop.analyses.batches import forward, loss_of, move, one_pass
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome, finding
@@ -89,9 +89,10 @@ def shape_text(shapes: Any) -> str:
     """A shape, or several: `64x10`, `64x10, 64x3`; `?` where there is none."""
     if not isinstance(shapes, list):
         return "?"
-    if shapes and isinstance(shapes[0], list):
-        return ", ".join(map(shape_text, shapes))
-    return "x".join(map(str, shapes)) or "scalar"
+    sizes = cast("list[Any]", shapes)
+    if sizes and isinstance(sizes[0], list):
+        return ", ".join(map(shape_text, sizes))
+    return "x".join(map(str, sizes)) or "scalar"
 
 
 def _depth(name: str) -> int:

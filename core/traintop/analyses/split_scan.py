@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -72,10 +72,11 @@ class Split:
     """What is known of a split."""
 
     parts: dict[str, PartStatistics] = field(default_factory=dict[str, PartStatistics])
+    batches: int = 0
     samples: int = 0
     complete: bool = True
     """Whether all of it was seen."""
-    shuffled: bool = True
+    fair: bool = True
     """Whether what was seen is a fair sample of it."""
     keys: list[bytes] = field(default_factory=list[bytes])
     blank: list[bool] = field(default_factory=list[bool])
@@ -91,16 +92,15 @@ class Split:
     preview: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
-def scan(
-    data: Iterable[Any], seed: int, wanted: int, progress: Callable[[int], None]
-) -> Split:
+def scan(data: Iterable[Any], seed: int, wanted: int, progress: Callable[[int], None]) -> Split:
     """Look at `wanted` samples; `progress` is told how many were seen."""
-    data, complete, shuffled = sample_of(data, wanted)
-    split = Split(complete=complete, shuffled=shuffled)
+    data, complete, fair = sample_of(data, wanted)
+    split = Split(complete=complete)
     for batch in one_pass(data, seed):
         if split.samples >= wanted:
-            split.complete = False
+            split.complete, split.fair = False, fair
             break
+        split.batches += 1
         found = parts(batch)
         for part in found:
             _count(split, part)
@@ -110,7 +110,7 @@ def scan(
             _add_inputs(split, inputs, labels)
         if labels is not None:
             _add_labels(split, labels)
-        split.samples += max(map(len, inputs), default=sum(map(len, labels.blocks)) if labels else 0)
+        split.samples += max((sum(map(len, part.blocks)) for part in found), default=0)
         progress(min(split.samples, wanted))
     split.label_kind = _label_kind(split)
     return split
@@ -120,24 +120,27 @@ def sample_of(data: Iterable[Any], wanted: int) -> tuple[Iterable[Any], bool, bo
     """A fair sample of a loader that goes through its data in order, where it is longer.
 
     Returns:
-        What to go through; whether that is all; whether it is a fair sample.
+        What to go through; whether that is all; whether its beginning is a fair sample.
     """
     from torch.utils.data import DataLoader, IterableDataset, SequentialSampler, Subset
 
-    if not isinstance(data, DataLoader) or not isinstance(data.sampler, SequentialSampler):
-        return data, True, True
-    if isinstance(data.dataset, IterableDataset) or data.batch_size is None:
-        return data, True, False
-    length = len(data.dataset)  # type: ignore[arg-type] # a sequential sampler needs a length
+    if not isinstance(data, DataLoader):
+        return data, True, isinstance(data, list | tuple)  # which are shuffled
+    loader = cast("DataLoader[Any]", data)
+    if not isinstance(loader.sampler, SequentialSampler):
+        return loader, True, not isinstance(loader.dataset, IterableDataset)
+    if loader.batch_size is None:
+        return loader, True, False
+    length = len(loader.dataset)  # type: ignore[arg-type] # a sequential sampler needs a length
     if length <= wanted:
-        return data, True, True
+        return loader, True, True
     generator = torch.Generator().manual_seed(0)
-    chosen = torch.randperm(length, generator=generator)[:wanted].tolist()
+    chosen: list[int] = torch.randperm(length, generator=generator)[:wanted].tolist()
     fair = DataLoader(
-        Subset(data.dataset, chosen),
-        batch_size=data.batch_size,
-        collate_fn=data.collate_fn,
-        num_workers=data.num_workers,
+        Subset(loader.dataset, chosen),
+        batch_size=loader.batch_size,
+        collate_fn=loader.collate_fn,
+        num_workers=loader.num_workers,
     )
     return fair, False, True
 
@@ -174,9 +177,7 @@ def _samples(part: Part) -> Iterator[torch.Tensor]:
         yield from block.cpu()
 
 
-def _add_inputs(
-    split: Split, inputs: list[list[torch.Tensor]], labels: Part | None
-) -> None:
+def _add_inputs(split: Split, inputs: list[list[torch.Tensor]], labels: Part | None) -> None:
     known = [] if labels is None else list(_samples(labels))
     for at in range(max(map(len, inputs))):
         tensors = [part[at] for part in inputs if at < len(part)]
@@ -214,7 +215,9 @@ def _signature(main: torch.Tensor) -> NDArray[np.float32]:
         # Of tokens and the like: how often which two follow each other, by a hash of the pair.
         flat = main.reshape(-1).long()
         pairs = (flat[:-1] * 1_000_003 + flat[1:]) if flat.numel() > 1 else flat
-        return torch.bincount(pairs.remainder(4 * SIGNATURE), minlength=4 * SIGNATURE).sqrt().numpy()
+        return (
+            torch.bincount(pairs.remainder(4 * SIGNATURE), minlength=4 * SIGNATURE).sqrt().numpy()
+        )
     values = torch.nan_to_num(main.float(), nan=0.0, posinf=0.0, neginf=0.0)
     if main.ndim <= 1:
         return values.reshape(-1)[:COLUMNS].numpy()
@@ -234,12 +237,11 @@ def _features(main: torch.Tensor) -> tuple[list[str], Floats]:
         return [f"column {at}" for at in range(0, flat.numel(), step)], flat[::step].numpy()
     values = main.double()
     if not main.is_floating_point() and main.dtype != torch.uint8:
-        distinct = main.unique().numel() / max(main.numel(), 1)
+        distinct = len(np.unique(main.numpy())) / max(main.numel(), 1)
         found = [float(values.mean()), float(values.std(unbiased=False)), distinct]
         return ["mean", "deviation", "distinct share"], np.array(found)
-    names = ["mean", "deviation", "least", "greatest"]
+    names = ["mean", "deviation"]
     found = [float(values.mean()), float(values.std(unbiased=False))]
-    found += [float(values.min()), float(values.max())] if values.numel() else [0.0, 0.0]
     if main.ndim == 3 and 1 < main.shape[0] <= 4:
         names += [f"mean of channel {at}" for at in range(main.shape[0])]
         found += values.mean((1, 2)).tolist()
@@ -269,7 +271,8 @@ def _label_kind(split: Split) -> str | None:
         return "numbers"
     # Ages and counts are whole numbers, too, and come in a type of numbers with a fraction.
     part = next(part for part in split.parts.values() if part.label)
-    most = 2 if part.dtype.startswith(("float", "bfloat")) and not part.shape else MOST_CLASSES
+    one = part.shape in ([], [1])
+    most = 2 if one and part.dtype.startswith(("float", "bfloat")) else MOST_CLASSES
     return "classes" if len(np.unique(labels)) <= most else "numbers"
 
 
@@ -285,7 +288,7 @@ def _shown(main: torch.Tensor, label: torch.Tensor | None) -> dict[str, Any]:
         "mean": float(values.mean()) if values.numel() else 0.0,
         "deviation": float(values.std(unbiased=False)) if values.numel() else 0.0,
     }
-    if main.ndim in (2, 3) and main.is_floating_point() or main.dtype == torch.uint8:
+    if (main.ndim in (2, 3) and main.is_floating_point()) or main.dtype == torch.uint8:
         pixels = _signature(main)
         if len(pixels) == SIDE * SIDE:
             rows = pixels.reshape(SIDE, SIDE)

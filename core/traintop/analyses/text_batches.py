@@ -79,7 +79,7 @@ def _json_lines(path: Path, text: str) -> list[dict[str, Any]]:
 
 def _is_ids(value: Any) -> bool:
     return isinstance(value, list) and all(
-        type(each) is int and each >= 0 for each in cast("list[Any]", value)
+        type(each) is int and each >= 0 for each in cast("list[object]", value)
     )
 
 

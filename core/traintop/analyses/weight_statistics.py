@@ -86,7 +86,8 @@ def alike_rows(weight: Tensor) -> bool:
     if weight.ndim < 2 or len(weight) < 2 or not rows.numel():
         return False
     rows = rows.reshape(len(weight), -1)
-    return bool((rows[1:] == rows[:1]).all()) and bool(rows.any())
+    same = bool((rows[1:] == rows[:1]).all()) and bool(rows.isfinite().all())
+    return same and bool(rows.any())
 
 
 def whole(tensor: Tensor) -> Tensor:

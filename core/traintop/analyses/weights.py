@@ -83,7 +83,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
         line += f"  std {_short(row['std'])} (fresh {_short(row['initial_std'])})"
         line += f"  norm {_short(row['norm'])}  spectral {_short(row['spectral_norm'])}"
         line += f"  small {_short(row['small_fraction'])}  change {_short(row['change'])}"
-        lines.append(line + (f"  {row['nan']} NOT FINITE" if row["nan"] else ""))
+        lines.append(f"{line.rstrip()}  {row['nan']} NOT FINITE" if row["nan"] else line.rstrip())
     return lines
 
 

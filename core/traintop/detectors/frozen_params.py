@@ -229,7 +229,8 @@ class FrozenParams(Detector[FrozenParamsThresholds]):
         numel = self.context.layers.names.numel
         lr = self.context.lr
         if norms is not None and len(numel) == len(norms) and lr > 0:
-            size = float(np.nanmedian(norms[stuck] / np.sqrt(np.array(numel, float)[stuck])))
+            root = np.sqrt(np.maximum(np.array(numel, float)[stuck], 1.0))
+            size = float(np.median(norms[stuck] / root))
             if size > 0 and lr / size < BFLOAT16_ROUNDING:
                 because = f"lr {lr:.3g} is {lr / size:.1e} of the RMS weight {size:.3g}"
                 cause = "weights kept in bfloat16, in which such an update rounds to nothing"

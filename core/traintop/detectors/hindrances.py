@@ -35,6 +35,7 @@ class Hindrance(NamedTuple):
     fix: str
 
 
+@np.errstate(over="ignore")  # Of an absurd norm, which is infinite then.
 def hindrance(context: Context) -> Hindrance | None:
     """The most direct hindrance that the run's state shows; None where it shows none."""
     return (

@@ -207,13 +207,13 @@ class MemoryLeak(Detector[MemoryLeakThresholds]):
                     threshold=least / level,
                     step=step,
                 ),
-                Evidence(what="growth in MB a 1000 steps", value=1000.0 * per_step),
+                Evidence(what="growth a 1000 steps, in the log's unit", value=1000.0 * per_step),
                 Evidence(
                     what="growth of the last part over the first (1: steady)",
                     value=sum(rises[-2:]) / sum(rises[:2]),
                     threshold=thresholds.steady,
                 ),
-                Evidence(what="memory in MB", value=blocks[-1], step=step),
+                Evidence(what="memory, in the log's unit", value=blocks[-1], step=step),
             ),
             series=("gpu_memory",),
             causes=(

@@ -162,7 +162,7 @@ def _structure(item: Any, tensors: list[Tensor]) -> dict[str, Any]:
     if item is None or isinstance(item, bool | int | float | str):
         return {"value": item}
     if isinstance(item, Mapping):
-        pairs = cast("Mapping[Any, Any]", item).items()
+        pairs = cast("Mapping[str, Any]", item).items()
         return {"dict": {str(key): _structure(value, tensors) for key, value in pairs}}
     if isinstance(item, list | tuple):
         parts = [_structure(each, tensors) for each in cast("list[Any]", item)]

@@ -6,6 +6,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from traintop_tui.charts.cells import Rows
+from traintop_tui.widgets.data_drawing import draw_data
+from traintop_tui.widgets.gradient_check_drawing import draw_gradient_check
+from traintop_tui.widgets.gradient_flow_drawing import draw_gradient_flow
+from traintop_tui.widgets.loss_function_drawing import draw_loss_function
+from traintop_tui.widgets.nan_source_drawing import draw_nan_source
+from traintop_tui.widgets.predictions_drawing import draw_predictions
+from traintop_tui.widgets.shapes_drawing import draw_shapes
+from traintop_tui.widgets.weights_drawing import draw_weights
 
 Drawing = Callable[[Mapping[str, Any], int, int, bool], Rows]
 """`draw(result, width, height, braille)`: exactly `height` rows of `width` cells; ASCII only where
@@ -15,5 +23,14 @@ Raises:
     msgspec.ValidationError: The result, which comes from a file, is damaged.
 """
 
-DRAWINGS: dict[str, Drawing] = {}
+DRAWINGS: dict[str, Drawing] = {
+    "gradient_flow": draw_gradient_flow,
+    "gradient_check": draw_gradient_check,
+    "nan_source": draw_nan_source,
+    "weights": draw_weights,
+    "data": draw_data,
+    "loss_function": draw_loss_function,
+    "predictions": draw_predictions,
+    "shapes": draw_shapes,
+}
 """By the analysis' id; results of others are drawn by `ResultChart` itself."""
