@@ -117,7 +117,15 @@ def _episode(group: list[Finding], roots: list[Finding]) -> Episode:
     """
     # Advice is no root where something worse is one.
     root = min(roots or group, key=lambda each: (each.severity == "info", each.onset_step))
-    ordered = (root, *(each for each in group if each is not root))
+    # What cures a symptom may make its cause worse: only the root has fixes.
+    rest = [
+        msgspec.structs.replace(each, fixes=())
+        if root.id in EXPLAINED_BY.get(each.id, ())
+        else each
+        for each in group
+        if each is not root
+    ]
+    ordered = (root, *rest)
     over = [each.resolved_step for each in group]
     steps = [each for each in over if each is not None]
     return Episode(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,32 +25,43 @@ class LiveThroughput:
     """Compares throughput since its making with that before; says so once when it has dropped.
 
     Args:
-        run: The run's directory, which is followed on its own.
+        throughput: The run's, by record, as far as it is known now; None: it is still being read.
     """
 
-    def __init__(self, run: Path) -> None:
-        self._session: Session | None = None
+    def __init__(self, throughput: Callable[[], Floats | None]) -> None:
+        self._throughput = throughput
         self._begun: int | None = None
         self._told = False
-        try:
-            self._session = Session(run, Settings(), judge=False)
-        except TraintopError:
-            self._told = True  # no run to be slowed down
 
     def check(self) -> str | None:
-        """Read what is new; a sentence where the run has become slower."""
-        if self._told or self._session is None:
+        """A sentence where the run has become slower."""
+        values = None if self._told else self._throughput()
+        if values is None:
             return None
-        update = self._session.pump(time.time())
-        run = self._session.run()
-        if update.more or run is None:
-            return None
-        values = rate(run, self._session.catalogue)
         if self._begun is None:
             self._begun = len(values)
         text = slowdown(values[: self._begun], values[self._begun :])
         self._told = text is not None
         return text
+
+
+def of_session(session: Session) -> Floats | None:
+    """The throughput of a session that somebody else reads."""
+    run = session.run()
+    return None if run is None else rate(run, session.catalogue)
+
+
+def followed(path: Path) -> Callable[[], Floats | None]:
+    """The throughput of a run that nobody else reads: each call reads what is new."""
+    try:
+        session = Session(path, Settings(), judge=False)
+    except TraintopError:
+        return lambda: None  # no run that could be slowed down
+
+    def read() -> Floats | None:
+        return None if session.pump(time.time()).more else of_session(session)
+
+    return read
 
 
 def slowdown(before: Floats, since: Floats) -> str | None:

@@ -251,7 +251,7 @@ class Session:
         """A file was truncated or replaced: what was read of it is void, and so are verdicts."""
         for source in self._sources:
             source.close()
-        self._judges = {}
+        self._judges, self._watch = {}, RunWatch()
         self.store, self.catalogue = Store(), Catalogue()
         self._caught_up = False
         self._discovery, self._sources = None, []

@@ -62,6 +62,17 @@ USERS_OWN = ("on_finding", "webhook")
 somebody else must not choose what is executed here, or where its findings are sent."""
 
 
+EXECUTED = ("target", "python")
+"""Keys that choose what analyses execute: taken from files of this user, or of root, only."""
+
+
+def _is_ours(file: Path) -> bool:
+    try:
+        return file.stat().st_uid in (os.getuid(), 0)
+    except OSError:
+        return False
+
+
 def config_folder() -> Path:
     """Return the user's folder for traintop's settings and themes."""
     base = os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()
@@ -99,6 +110,9 @@ def load_settings(
     origins: dict[str, str] = {}
     for file in settings_files(run):
         for key, value in _read(file).items():
+            if key in EXECUTED and not _is_ours(file):
+                origins[key] = f"{file} (not taken: the file belongs to another user)"
+                continue
             values[key] = value
             origins[key] = str(file)
     for key, value in (flags or {}).items():

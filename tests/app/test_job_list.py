@@ -10,7 +10,7 @@ import pytest
 
 from traintop.analyses.request import Request
 from traintop.analysis_results import AnalysisResult, write_result
-from traintop.jobs import Ended, Log, Point, Progress, Started
+from traintop.job_events import Ended, Log, Point, Progress, Started
 from traintop_tui.job_list import JobItem, JobList
 
 
@@ -75,7 +75,7 @@ def test_a_job_from_its_start_to_its_result(queue, tmp_path):
     assert not jobs.poll()
     item = jobs.start(request(), "python3")
     job = queue.jobs[0].job
-    assert queue.jobs[0].how == {"python": "python3", "run_dir": tmp_path}
+    assert queue.jobs[0].how == {"python": "python3", "run_dir": tmp_path, "beside": None}
     assert (item.title, item.checkpoint_name, item.state, item.step) == (
         "LR range test",
         "ckpt-400.pt",

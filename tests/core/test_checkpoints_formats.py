@@ -175,7 +175,9 @@ def test_what_to_do_with_other_folders(files: list[str], words: str, tmp_path: P
         read_checkpoint(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"weight_map": 3}', '{"weight_map": {"a": "../b"}}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"weight_map": 3}', '{"weight_map": {"a": "../b"}}']
+)
 def test_a_bad_index(content: str, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(content)
     (tmp_path.parent / "b").write_bytes(b"x")
@@ -253,8 +255,12 @@ def test_safetensors_of_every_type_as_their_own_package_reads_them(tmp_path: Pat
 
 JSON = st.recursive(
     st.none() | st.integers(-3, 99) | st.sampled_from(["F32", "I64", "x"]),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["a", "dtype", "shape", "data_offsets"]), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["a", "dtype", "shape", "data_offsets"]), inner, max_size=4
+        )
+    ),
     max_leaves=12,
 )
 

@@ -83,3 +83,12 @@ def test_repetitions_are_counted() -> None:
 def test_the_tables_name_findings_that_there_are(table: dict[str, tuple[str, ...]]) -> None:
     named = {*table, *(name for names in table.values() for name in names)}
     assert named <= {*IDS, "crashed", "stalled"}
+
+
+def test_a_symptom_keeps_its_fixes_to_itself() -> None:
+    found = [
+        finding("labels_broken", 10, fixes=("sort labels",)),
+        finding("not_learning", 12, fixes=("a larger learning rate",)),
+    ]
+    (story,) = episodes(found)
+    assert [each.fixes for each in story.findings] == [("sort labels",), ()]

@@ -328,9 +328,9 @@ def test_what_cannot_start_is_refused(
     change: dict[str, object], message: str, run_dir: Path
 ) -> None:
     how: dict[str, object] = {"name": "dead_neurons", "target": f"{run_dir / 'train.py'}:target"}
+    arguments = how | change
+    python = arguments.pop("python", None)
     with pytest.raises(AnalysisError, match=message):
-        arguments = how | change
-        python = arguments.pop("python", None)
         jobs.run(make_request(**arguments), python=python)  # type: ignore[arg-type] # a table of keyword arguments
 
 

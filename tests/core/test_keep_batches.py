@@ -37,7 +37,13 @@ def make(steps: int, start: int = 0) -> list[tuple[torch.Tensor, torch.Tensor]]:
 
 
 def train(
-    folder: Path, data: Any, *, keep: str | None, count: int = 3, close: bool = True, model: Any = None
+    folder: Path,
+    data: Any,
+    *,
+    keep: str | None,
+    count: int = 3,
+    close: bool = True,
+    model: Any = None,
 ) -> nn.Module:
     """Train on `data`; `keep` says when a batch is handed over: before or after the step's work."""
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""Whether a live run has become slower: the rule, and the rule on a run that is written meanwhile."""
+"""Whether a live run has become slower: the rule, and a run that is written meanwhile."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from traintop.live_throughput import BEFORE, MEANWHILE, LiveThroughput, slowdown
+from traintop.live_throughput import BEFORE, MEANWHILE, LiveThroughput, followed, slowdown
 
 STEADY = 900 + np.arange(60.0) % 7
 SWINGS = np.where(np.arange(60) % 3 == 0, 400.0, 900.0)
@@ -47,7 +47,7 @@ def lines(path, first, count, throughput, *, clock=None):
 def test_a_run_that_slows_down_is_told_once(timed, tmp_path):
     path = tmp_path / "train_diagnostics.jsonl"
     lines(path, 0, 100, 10.0, clock=1_800_000_000.0 if timed else None)
-    watch = LiveThroughput(tmp_path)
+    watch = LiveThroughput(followed(tmp_path))
     assert watch.check() is None
     lines(path, 100, 20, 6.0, clock=1_800_000_010.0 if timed else None)
     text = watch.check()
@@ -57,5 +57,5 @@ def test_a_run_that_slows_down_is_told_once(timed, tmp_path):
 
 
 def test_without_a_run_there_is_nothing_to_say(tmp_path):
-    assert LiveThroughput(tmp_path / "none").check() is None
-    assert LiveThroughput(tmp_path).check() is None
+    assert LiveThroughput(followed(tmp_path / "none")).check() is None
+    assert LiveThroughput(followed(tmp_path)).check() is None

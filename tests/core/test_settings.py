@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+from pathlib import Path
 
 import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from traintop import settings as settings_module
 from traintop.errors import SettingsError
 from traintop.settings import Settings, load_settings, settings_files
 
@@ -144,3 +146,16 @@ def test_any_bytes_are_settings_or_a_sentence(places, data):
         assert msgspec.convert(msgspec.to_builtins(found), Settings) == found
         return
     assert str(places[2]) in said
+
+
+def test_what_is_executed_is_not_taken_from_another_users_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "traintop.toml").write_text('target = "evil.py:target"\ntheme = "nord"\n')
+    assert load_settings(tmp_path)[0].target == "evil.py:target"
+    # A file of root's is taken, and the tests may be run by root.
+    monkeypatch.setattr(settings_module, "_is_ours", lambda _: False)
+    found, origins = load_settings(tmp_path)
+    assert found.target is None
+    assert found.theme == "nord"
+    assert "another user" in origins["target"]

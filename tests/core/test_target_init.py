@@ -27,9 +27,11 @@ class Base(nn.Module): pass
 class Net(Base):
     def __init__(self, width, num_classes):
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(6, width), Block(width), nn.Linear(width, num_classes))
+        head = nn.Linear(width, num_classes)
+        self.layers = nn.Sequential(nn.Linear(6, width), Block(width), head)
     def forward(self, x): return self.layers(x)
 """
+INIT = "from torch import nn\nclass A(nn.Module):\n def __init__(self, {parameter}): pass\n"
 TRAIN = """
 import argparse
 import torch
@@ -107,18 +109,17 @@ def test_nothing_is_run(tmp_path: Path) -> None:
     [
         ({}, ["No class that is a torch.nn.Module", "keep_batches=4", "NotImplementedError"]),
         (
-            {"net": "import torch.nn as nn\nclass A(nn.Module):\n def __init__(self, n_classes): 0\n"},
+            {
+                "net": "import torch.nn as nn\nclass A(nn.Module):\n def __init__(self, n_classes): 0\n"
+            },
             ["model = A(n_classes=...)", "fill in for A: n_classes"],
         ),
         (
-            {
-                "net": "from torch import nn\nNUM_CLASSES = 7\n"
-                "class A(nn.Module):\n def __init__(self, num_classes): 0\n"
-            },
+            {"net": INIT.format(parameter="num_classes") + "NUM_CLASSES = 7\n"},
             ["model = A(num_classes=7)"],
         ),
         (
-            {"net": "from torch import nn\nclass A(nn.Module): pass\ndef build_model(): return A()\n"},
+            {"net": INIT.format(parameter="*args") + "def build_model(): return A()\n"},
             ["import build_model", "model = build_model()"],
         ),
         (

@@ -13,7 +13,7 @@ from traintop.errors import AnalysisError
 from traintop.job_events import JobEvent, Log, Progress
 from traintop.jobs import TIME_LIMIT, run, summary
 from traintop.launch import is_hugging_face, make_request, recorded_target
-from traintop.live_throughput import LiveThroughput
+from traintop.live_throughput import LiveThroughput, followed
 from traintop.target_file import write_target
 
 
@@ -37,7 +37,7 @@ def analyze(arguments: Sequence[str]) -> int:
         run_dir=parsed.run,
         out=parsed.out,
         time_limit=parsed.time_limit,
-        beside=None if parsed.run is None else LiveThroughput(parsed.run).check,
+        beside=None if parsed.run is None else LiveThroughput(followed(parsed.run)).check,
         on_event=_say,
     )
     if parsed.format == "json":

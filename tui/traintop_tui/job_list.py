@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from traintop.analyses.request import Request
     from traintop.analysis_results import AnalysisResult
     from traintop.jobs import Job, JobQueue
+    from traintop.session import Session
 
 NO_CHECKPOINT = "the target as it is"
 """What an analysis without a checkpoint runs on: what the target returns."""
@@ -78,10 +79,12 @@ class JobList:
 
     Args:
         run_dir: The run whose earlier results are listed; None for standard input.
+        session: The run as it is read, whose throughput is watched while an analysis runs.
     """
 
-    def __init__(self, run_dir: Path | None) -> None:
+    def __init__(self, run_dir: Path | None, session: Session | None = None) -> None:
         self._queue: JobQueue | None = None
+        self._session = session
         self._run_dir = run_dir
         self.items: list[JobItem] = []
         self.damaged: list[str] = []
@@ -112,9 +115,12 @@ class JobList:
             AnalysisError: It cannot be started.
         """
         from traintop.jobs import JobQueue
+        from traintop.live_throughput import LiveThroughput, of_session
 
         self._queue = self._queue or JobQueue()
-        job = self._queue.submit(request, python=python, run_dir=self._run_dir)
+        session = self._session
+        watch = None if session is None else LiveThroughput(lambda: of_session(session)).check
+        job = self._queue.submit(request, python=python, run_dir=self._run_dir, beside=watch)
         item = JobItem(request.analysis, request.checkpoint, job=job)
         self.items.append(item)
         return item

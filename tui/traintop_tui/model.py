@@ -44,7 +44,7 @@ class Model(FindingsModel):
 
     def __init__(self, sessions: list[Session], settings: Settings, gpu: GpuMonitor) -> None:
         super().__init__(sessions, settings)
-        self.jobs = JobList(sessions[0].folder)
+        self.jobs = JobList(sessions[0].folder, sessions[0])
         self.gpu = gpu
         self.chosen: list[str] | None = None
         """Labels of the series to draw, a chart each; None: by role."""
@@ -279,15 +279,16 @@ class Model(FindingsModel):
         Raises:
             AnalysisError: There is no target, or the analysis cannot be started.
         """
-        from traintop.launch import make_request, recorded_target
+        from traintop.launch import is_hugging_face, make_request, recorded_target
 
-        target = self.settings.target or recorded_target(self.session.folder)
-        if target is None:
-            raise AnalysisError(NO_TARGET)
+        folder = self.session.folder
         if checkpoint is None:
             found = self.checkpoint_for(self.view.cursor)
             checkpoint = None if found is None else found.path
-        request = make_request(name, target=target, checkpoint=checkpoint)
+        target = self.settings.target or recorded_target(folder)
+        if target is None and not is_hugging_face(checkpoint):
+            raise AnalysisError(NO_TARGET)
+        request = make_request(name, target=target, checkpoint=checkpoint, run_dir=folder)
         item = self.jobs.start(request, self.settings.python)
         self.job = 0
         return item

@@ -43,7 +43,8 @@ def parts(batch: Any) -> list[Part]:
         _walk(batch.args, "", False, samples, found)
         _walk(batch.kwargs, "", False, samples, found)
     elif isinstance(batch, Mapping):
-        for key, value in batch.items():
+        named: Mapping[Any, Any] = batch
+        for key, value in named.items():
             _walk(value, str(key), str(key) in LABEL_KEYS, samples, found)
     elif isinstance(batch, list | tuple):
         items = cast("list[Any]", batch)
@@ -87,7 +88,8 @@ def _walk(value: Any, name: str, label: bool, samples: int, found: dict[str, Par
         found.setdefault(name, Part(name=name, label=label)).blocks.append(torch.tensor([value]))
         return
     if isinstance(value, Mapping):
-        for key, item in value.items():
+        named: Mapping[Any, Any] = value
+        for key, item in named.items():
             own = label or str(key) in LABEL_KEYS
             _walk(item, f"{name}.{key}".lstrip("."), own, samples, found)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -105,7 +105,8 @@ def _of_output(output: Any, labels: torch.Tensor | None) -> Scored:
     if isinstance(output, Mapping):
         output = cast("Mapping[str, Any]", output).get("logits")
     elif isinstance(output, tuple):
-        output = cast("tuple[Any, ...]", output)[0] if output else None
+        several = cast("Sequence[Any]", output)
+        output = several[0] if several else None
     scores: Any = getattr(output, "logits", output)
     if not isinstance(scores, torch.Tensor) or labels is None:
         raise AnalysisFailedError(

@@ -160,7 +160,7 @@ def join(place: Ranks, model: torch.nn.Module, device: torch.device, *, shard: b
 
     Args:
         place: From `place_of_process`.
-        model: On its device; one that is to be sharded stays on the CPU, as a whole it need not fit.
+        model: On its device; one that is to be sharded on the CPU, for whole it may not fit.
         device: Decides what they talk through: gloo on the CPU, NCCL on GPUs.
         shard: Shard the weights (FSDP2, `fully_shard`): for a model that outgrows a device.
 

@@ -6,7 +6,7 @@ the labels or the loss.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from traintop.analyses.batches import forward, loss_of, move, one_pass
@@ -89,7 +89,7 @@ def shape_text(shapes: Any) -> str:
     """A shape, or several: `64x10`, `64x10, 64x3`; `?` where there is none."""
     if not isinstance(shapes, list):
         return "?"
-    sizes = cast("list[Any]", shapes)
+    sizes = cast("Sequence[Any]", shapes)
     if sizes and isinstance(sizes[0], list):
         return ", ".join(map(shape_text, sizes))
     return "x".join(map(str, sizes)) or "scalar"

@@ -126,16 +126,16 @@ def sample_of(data: Iterable[Any], wanted: int) -> tuple[Iterable[Any], bool, bo
 
     if not isinstance(data, DataLoader):
         return data, True, isinstance(data, list | tuple)  # which are shuffled
-    loader = cast("DataLoader[Any]", data)
+    loader = cast("Any", data)
     if not isinstance(loader.sampler, SequentialSampler):
         return loader, True, not isinstance(loader.dataset, IterableDataset)
     if loader.batch_size is None:
         return loader, True, False
-    length = len(loader.dataset)  # type: ignore[arg-type] # a sequential sampler needs a length
+    length = len(loader.dataset)
     if length <= wanted:
         return loader, True, True
     generator = torch.Generator().manual_seed(0)
-    chosen: list[int] = torch.randperm(length, generator=generator)[:wanted].tolist()
+    chosen = cast("list[int]", torch.randperm(length, generator=generator)[:wanted].tolist())
     fair = DataLoader(
         Subset(loader.dataset, chosen),
         batch_size=loader.batch_size,

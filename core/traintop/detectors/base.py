@@ -170,10 +170,7 @@ class Detector(Generic[T]):
         return NotJudged(id=self.id, needs=self.needs, record=self.record)
 
     def next_test(self, words: str, analysis: str, onset: int) -> NextTest:
-        """A test on the last checkpoint before `onset`, or on the last one there is."""
+        """A test on the last checkpoint before `onset`; on the model as it begins at the start."""
         path = self.context.checkpoint_before(onset)
-        return NextTest(
-            do=f"{words} on the last checkpoint before step {onset}",
-            analysis=analysis,
-            checkpoint=path,
-        )
+        where = f" on the last checkpoint before step {onset}" if onset > 0 else ""
+        return NextTest(do=f"{words}{where}", analysis=analysis, checkpoint=path)
