@@ -113,3 +113,20 @@ def test_the_list_has_every_analysis_and_option(capsys):
     for analysis in ANALYSES.values():
         assert analysis.id in listed
         assert all(f"--set {option.name}=" in listed for option in analysis.options)
+
+
+def test_init_writes_a_target_file_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["analyze", "--init"]) == 0
+    assert "traintop_target.py is written" in capsys.readouterr().out
+    assert main(["analyze", "--init"]) == 2
+    assert "is there already" in capsys.readouterr().err
+
+
+def test_an_analysis_that_fails_is_exit_1_and_its_words_are_harmless(tmp_path, capsys):
+    target = tmp_path / "t.py"
+    target.write_text("def target():\n    raise ValueError('no \\x1b[31mdata')\n")
+    assert main(["analyze", "lr_find", "--target", f"{target}:target", "--device", "cpu"]) == 1
+    said = capsys.readouterr()
+    assert "raised ValueError: no data" in said.out
+    assert "\x1b" not in said.out

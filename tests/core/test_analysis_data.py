@@ -147,10 +147,19 @@ def test_splits_that_are_scaled_in_different_ways() -> None:
     assert outcome.result["drift"][0]["feature"] == "deviation"
 
 
+def test_splits_of_other_types_and_shapes() -> None:
+    x, y = images(100, 1)
+    a, b = images(100, 2)
+    outcome = check(loader((x, y)), loader((a.double()[:, :, :10], b)))
+    kinds = [each["severity"] for each in outcome.findings if "dtype" in each["title"]]
+    assert kinds == ["warning"]
+    assert any("[1, 10, 12] in val" in each["title"] for each in outcome.findings)
+
+
 def test_labels_that_are_distributed_otherwise() -> None:
     x, y = images(900, 1)
     kept = (y < 5) | (torch.arange(900) % 4 == 0)
-    outcome = check(loader((x, y)), loader(tuple(t[kept] for t in images(900, 2))))  # type: ignore[arg-type]
+    outcome = check(loader((x, y)), loader(tuple(t[kept] for t in images(900, 2))))
     assert outcome.findings == []
     a, b = images(900, 2)
     kept = (b < 5) | (torch.arange(900) % 4 == 0)

@@ -92,7 +92,7 @@ def test_nothing_is_said_of_a_sound_loss(name: str) -> None:
     outcome = analyse("loss_function", HEALTHY[name])
     assert outcome.findings == []
     assert outcome.result["warnings"] == []
-    assert outcome.result["batches"] == len(HEALTHY[name].train)  # type: ignore[arg-type]
+    assert outcome.result["batches"] == len(HEALTHY[name].train)
     lines = loss_function.summary(outcome.result)
     assert "nothing wrong with the loss function" in lines
     json.dumps(outcome.result, allow_nan=False)
@@ -243,6 +243,14 @@ def test_labels_that_the_loss_is_not_defined_for(
     assert text in outcome.result["warnings"][0]
 
 
+def test_one_bad_label_far_behind_the_first_batches_is_found() -> None:
+    many = [batch for _ in range(10) for batch in data()]
+    many.insert(33, (many[0][0], torch.full((40,), 10)))
+    target = Target(model=model(), train=many, loss=nn.CrossEntropyLoss())
+    assert ids(analyse("loss_function", target, batches=1)) == ["labels_broken"]
+    assert ids(analyse("loss_function", target, batches=1, labels=1)) == []
+
+
 def test_labels_that_are_to_be_ignored_are_no_fault() -> None:
     loss = nn.CrossEntropyLoss(ignore_index=-1)
     outcome = analyse("loss_function", Target(model=model(), train=data(-1, 10), loss=loss))
@@ -270,7 +278,7 @@ def test_log_of_zero_is_found_where_it_makes_nan() -> None:
 def test_outputs_that_are_nan_are_told_from_a_loss_that_makes_them() -> None:
     broken = model()
     with torch.no_grad():
-        broken[2].bias[0] = math.nan  # type: ignore[index, union-attr]
+        broken[2].bias[0] = math.nan
     outcome = analyse(
         "loss_function", Target(model=broken, train=data(), loss=nn.CrossEntropyLoss())
     )
@@ -281,7 +289,7 @@ def test_outputs_that_are_nan_are_told_from_a_loss_that_makes_them() -> None:
 def test_a_start_far_above_guessing() -> None:
     wild = model()
     with torch.no_grad():
-        wild[2].weight.mul_(100)  # type: ignore[operator, union-attr]
+        wild[2].weight.mul_(100)
     target = Target(model=wild, train=data(), loss=nn.CrossEntropyLoss())
     outcome = analyse("loss_function", target)
     assert ids(outcome) == ["bad_initialization"]
@@ -292,7 +300,7 @@ def test_the_initial_loss_is_that_of_the_weights_before_the_checkpoint() -> None
     built = model()
     initial = {name: value.detach().clone() for name, value in built.named_parameters()}
     with torch.no_grad():
-        built[2].weight.mul_(50)  # type: ignore[operator, union-attr]
+        built[2].weight.mul_(50)
     before = {name: value.clone() for name, value in built.state_dict().items()}
     target = Target(model=built, train=data(), loss=nn.CrossEntropyLoss())
     found = analyse(

@@ -87,10 +87,10 @@ def test_the_trace_is_that_of_torchinfo(build: Any, x: torch.Tensor) -> None:
 
 def test_shapes_calls_and_modules_that_are_not_called() -> None:
     model = convolutional()
-    model[1].unused = nn.Linear(2, 3)  # type: ignore[union-attr, index]
-    for parameter in model[0].parameters():  # type: ignore[index, union-attr]
+    model[1].unused = nn.Linear(2, 3)
+    for parameter in model[0].parameters():
         parameter.requires_grad_(requires_grad=False)
-    model[4].tied = model[4].weight  # type: ignore[index, union-attr]
+    model[4].tied = model[4].weight
     target = Target(model=model, train=images(), loss=nn.CrossEntropyLoss())
     result = analyse("shapes", target).result
     rows = {row["name"]: row for row in result["modules"]}

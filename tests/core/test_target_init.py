@@ -109,9 +109,7 @@ def test_nothing_is_run(tmp_path: Path) -> None:
     [
         ({}, ["No class that is a torch.nn.Module", "keep_batches=4", "NotImplementedError"]),
         (
-            {
-                "net": "import torch.nn as nn\nclass A(nn.Module):\n def __init__(self, n_classes): 0\n"
-            },
+            {"net": INIT.format(parameter="n_classes")},
             ["model = A(n_classes=...)", "fill in for A: n_classes"],
         ),
         (
@@ -119,7 +117,7 @@ def test_nothing_is_run(tmp_path: Path) -> None:
             ["model = A(num_classes=7)"],
         ),
         (
-            {"net": INIT.format(parameter="*args") + "def build_model(): return A()\n"},
+            {"net": INIT.format(parameter="*args") + "def build_model(): 0\n"},
             ["import build_model", "model = build_model()"],
         ),
         (

@@ -14,6 +14,7 @@ from traintop.job_events import JobEvent, Log, Progress
 from traintop.jobs import TIME_LIMIT, run, summary
 from traintop.launch import is_hugging_face, make_request, recorded_target
 from traintop.live_throughput import LiveThroughput, followed
+from traintop.sources.text import clean
 from traintop.target_file import write_target
 
 
@@ -43,7 +44,7 @@ def analyze(arguments: Sequence[str]) -> int:
     if parsed.format == "json":
         print(result.to_json().decode())
     else:
-        print("\n".join(summary(result)))
+        print("\n".join(map(clean, summary(result))))
         if path is not None:
             print(f"kept in {path}")
     return 0 if result.status == "ok" else 1
@@ -159,10 +160,9 @@ def _options(pairs: Sequence[str]) -> dict[str, float]:
 def _say(event: JobEvent) -> None:
     """Show progress on standard error, where it is a terminal."""
     if isinstance(event, Log):
-        print(event.text, file=sys.stderr)
+        print(clean(event.text), file=sys.stderr)
     elif isinstance(event, Progress) and sys.stderr.isatty():
-        print(
-            f"\r\x1b[K{event.done}/{event.total} {event.what}", end="", file=sys.stderr, flush=True
-        )
+        line = clean(f"{event.done}/{event.total} {event.what}")
+        print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
         if event.done == event.total:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -153,7 +153,10 @@ ANALYSES: dict[str, Analysis] = {
             description="Checks that loss, output and labels fit, and where the loss starts",
             needs=("train",),
             keeps_initial=True,
-            options=(Option(name="batches", default=8, help="batches to look at"),),
+            options=(
+                Option(name="batches", default=8, help="batches to run through model and loss"),
+                Option(name="labels", default=20_000, help="labels to look at besides"),
+            ),
         ),
     )
 }

@@ -43,8 +43,7 @@ def parts(batch: Any) -> list[Part]:
         _walk(batch.args, "", False, samples, found)
         _walk(batch.kwargs, "", False, samples, found)
     elif isinstance(batch, Mapping):
-        named: Mapping[Any, Any] = batch
-        for key, value in named.items():
+        for key, value in cast("Mapping[str, Any]", batch).items():
             _walk(value, str(key), str(key) in LABEL_KEYS, samples, found)
     elif isinstance(batch, list | tuple):
         items = cast("list[Any]", batch)
@@ -88,8 +87,7 @@ def _walk(value: Any, name: str, label: bool, samples: int, found: dict[str, Par
         found.setdefault(name, Part(name=name, label=label)).blocks.append(torch.tensor([value]))
         return
     if isinstance(value, Mapping):
-        named: Mapping[Any, Any] = value
-        for key, item in named.items():
+        for key, item in cast("Mapping[str, Any]", value).items():
             own = label or str(key) in LABEL_KEYS
             _walk(item, f"{name}.{key}".lstrip("."), own, samples, found)
         return

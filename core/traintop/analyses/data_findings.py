@@ -44,6 +44,7 @@ def judge(result: Mapping[str, Any], step: int | None) -> list[Finding]:
         _classes,
         _leak,
         _scale,
+        _forms,
         _transforms,
         _drift,
         _shift,
@@ -216,6 +217,32 @@ def _scale(result: Mapping[str, Any], step: int | None) -> list[Finding]:
         f"this is what {where} is given, over a batch",
         "standardise the inputs, (x - mean) / std, with the training data's mean and std",
     )
+
+
+def _forms(result: Mapping[str, Any], step: int | None) -> list[Finding]:
+    """Types and shapes of the inputs of both splits."""
+    train, val = result["splits"]["train"], result["splits"].get("val")
+    theirs = {part["name"]: part for part in val["parts"]} if val is not None else {}
+    found: list[Finding] = []
+    for part in train["parts"]:
+        other = theirs.get(part["name"])
+        if other is None:
+            continue
+        # Networks that take any size are tested on larger inputs than they are trained on.
+        for key, severity in (("dtype", "warning"), ("shape", "info")):
+            if part[key] == other[key] or None in [*part["shape"], *other["shape"]]:
+                continue
+            found += _one(
+                "train_val_mismatch",
+                severity,
+                f"The {part['role']} {part['name']} has {key} {part[key]}, {other[key]} in val",
+                step,
+                (f"{key}s of the {part['role']} {part['name']}", 2, 1),
+                "splits that are read or prepared in different ways",
+                f"{part[key]} in train, {other[key]} in val",
+                "compare how both are read and transformed",
+            )
+    return found
 
 
 def _transforms(result: Mapping[str, Any], step: int | None) -> list[Finding]:

@@ -43,6 +43,12 @@ class Fault:
     value: float
     threshold: float
 
+    @property
+    def title(self) -> str:
+        """The text as a title; names of functions stay as they are."""
+        is_name = "_" in self.text.split(maxsplit=1)[0]
+        return self.text if is_name else self.text[0].upper() + self.text[1:]
+
 
 def classes_of(call: LossCall) -> int:
     """The number of classes that a cross-entropy is computed over."""

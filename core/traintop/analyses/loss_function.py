@@ -36,7 +36,7 @@ def run(context: Context) -> Outcome:
     Raises:
         AnalysisFailedError: There is no data, no loss, or no batch.
     """
-    from traintop.analyses.loss_look import look_at
+    from traintop.analyses.loss_look import look_at, look_at_labels
     from traintop.analyses.saved_weights import SavedWeights
 
     wanted = int(context.number("batches"))
@@ -50,6 +50,8 @@ def run(context: Context) -> Outcome:
         raise AnalysisFailedError("the data holds no batch")
     saved = SavedWeights(context.model)
     present = look_at(context, batches, "batches")
+    if present.refused is None:
+        look_at_labels(context, present, batches[0], int(context.number("labels")))
     saved.restore()
     spoilt = present.log_zeros > 0 and _spoilt_gradient(context, batches)
     saved.restore()
@@ -139,7 +141,7 @@ def _of_fault(context: Context, fault: Fault) -> Remark:
     found = finding(
         fault.id,
         fault.severity,
-        fault.text[0].upper() + fault.text[1:],
+        fault.title,
         step=context.step,
         evidence=[evidence],
         causes=[{"cause": fault.text, "because": f"{fault.what}: {fault.value:.4g}"}],

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
 
-from traintop.analyses.batches import forward, loss_of, seed_everything, size
+from traintop.analyses.batches import forward, loss_of, one_pass, seed_everything, size
 from traintop.analyses.context import Context
 from traintop.analyses.loss_checks import (
     Fault,
@@ -52,6 +52,8 @@ class Look:
     """`softmax` or `sigmoid`, where a logarithm was taken of its bare output."""
     bad_outputs: int = 0
     """Values of the output that are not finite."""
+    first: LossCall | None = None
+    """The only call of the first batch, where it is the only one."""
     refused: Fault | None = None
     """What would have made a call fail."""
     doubts: dict[str, list[Fault]] = field(default_factory=dict[str, list[Fault]])
@@ -79,12 +81,42 @@ def look_at(context: Context, batches: Sequence[Any], what: str) -> Look:
         look.losses.append(loss)
         look.log_zeros += watch.seen.log_zeros
         look.log_of = look.log_of or watch.seen.log_of
+        if done == 1 and len(watch.seen.losses) == 1:
+            look.first = watch.seen.losses[0]
         if watch.seen.losses:
             _take(look, watch.seen.losses, loss)
         else:
             _try_out(look, context, batch)
         context.progress(done, len(batches), what)
     return look
+
+
+def look_at_labels(context: Context, look: Look, batch: Any, wanted: int) -> None:
+    """Check the labels of more batches, without the model: one bad label is enough to end a run.
+
+    Args:
+        context: The request.
+        look: What the first batches have shown; a fault is noted in it.
+        batch: The first of them; its last part must be what the loss was given.
+        wanted: Samples to look at, at most.
+    """
+    call = look.first
+    if call is None or not isinstance(batch, list | tuple):
+        return
+    last = cast("Sequence[Any]", batch)[-1]
+    if not isinstance(last, torch.Tensor) or not torch.equal(last, call.target):
+        return
+    samples = 0
+    for other in one_pass(context.target.train or (), context.seed):
+        labels = other[-1]
+        fault = target_fault(replace(call, target=labels.to(call.input.device)))
+        if fault is not None:
+            look.refused = fault
+            return
+        samples += size(other)
+        context.progress(min(samples, wanted), wanted, "labels")
+        if samples >= wanted:
+            return
 
 
 def _refuse(look: Look, call: LossCall) -> None:

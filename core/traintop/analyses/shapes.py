@@ -194,7 +194,7 @@ def _of_fault(context: Context, fault: Fault, error: Mapping[str, Any]) -> dict[
     return finding(
         fault.id,
         fault.severity,
-        fault.text[0].upper() + fault.text[1:],
+        fault.title,
         step=context.step,
         evidence=[
             {
