@@ -84,7 +84,7 @@ def load_results(run_dir: Path) -> tuple[list[StoredResult], list[Unreadable]]:
     damaged: list[Unreadable] = []
     files = [
         path
-        for folder in (run_dir / FOLDER, cache_folder(run_dir))
+        for folder in folders_of(run_dir)
         if folder.is_dir()
         for path in folder.glob("*.json")
     ]
@@ -94,6 +94,11 @@ def load_results(run_dir: Path) -> tuple[list[StoredResult], list[Unreadable]]:
         except (OSError, ValueError, RecursionError) as error:
             damaged.append(Unreadable(path=path, why=str(error) or type(error).__name__))
     return found, damaged
+
+
+def folders_of(run_dir: Path) -> tuple[Path, Path]:
+    """Where the results of a run may lie."""
+    return run_dir / FOLDER, cache_folder(run_dir)
 
 
 def cache_folder(run_dir: Path) -> Path:

@@ -97,7 +97,9 @@ def rate(run: Run, catalogue: Catalogue) -> Floats:
     table = run.main
     if table is None or len(table) < 2:
         return np.empty(0)
-    steps, seconds = np.diff(table.step), np.diff(table.time)
+    step, clock = table.step, table.time
+    rows = min(len(step), len(clock))  # another thread may be appending
+    steps, seconds = np.diff(step[:rows]), np.diff(clock[:rows])
     rates = np.full(len(steps), np.nan)
     np.divide(steps, seconds, out=rates, where=seconds > 0)
     return rates

@@ -21,6 +21,7 @@ CHUNK = 1 << 16
 LAST_CHUNKS = 64
 """Chunks read after the end: more than a pipe holds, and an end to what an escaped child writes."""
 LONGEST_LINE = 1 << 28
+"""Bytes after which a line is handed on in parts: the end of a line may never come."""
 
 _BREAK = re.compile(rb"\r\n|\n|\r(?!$)")
 
@@ -141,6 +142,8 @@ class _Lines:
             self.rest += chunk  # a long line grows without being searched again and again
             return bool(chunk)
         *whole, last = _BREAK.split(bytes(self.rest) + chunk)
+        if len(last) >= LONGEST_LINE:
+            whole, last = [*whole, last], b""
         self.rest = bytearray(last)
         for line in whole:
             self.take(line.decode("utf-8", "replace"))

@@ -78,7 +78,7 @@ class Session:
         self._sources: list[Source] = []
         self._judges: dict[int, Judge] = {}
         self._due = 0.0
-        self._watch = RunWatch()
+        self._watch = RunWatch(self.path)
         self._caught_up = False
         """Whether what comes now is news, rather than history that is still being read."""
         self._checkpoints = Checkpoints()
@@ -164,7 +164,7 @@ class Session:
         self._state = self.state(now)
         run = self.run()
         if run is not None and self._judging and self._until is None and self._caught_up:
-            news += self._watch.judge(self._state, run, self.store.info, self.store.log, now)
+            news += self._watch.judge(self._state, run, self.store, self.folder, now)
         return Update(
             records=came[0],
             log_lines=came[1],
@@ -251,7 +251,7 @@ class Session:
         """A file was truncated or replaced: what was read of it is void, and so are verdicts."""
         for source in self._sources:
             source.close()
-        self._judges, self._watch = {}, RunWatch()
+        self._judges, self._watch = {}, RunWatch(self.path)
         self.store, self.catalogue = Store(), Catalogue()
         self._caught_up = False
         self._discovery, self._sources = None, []

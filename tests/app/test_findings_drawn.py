@@ -45,9 +45,9 @@ def test_only_thresholds_in_the_unit_of_the_curve_are_drawn(kind, evidence, draw
 
 
 def test_a_test_is_named_with_its_checkpoint_and_enter_takes_the_first_that_can_run():
-    flow = NextTest(do="Gradient flow", analysis="gradient_flow", checkpoint="a/b/step-000400.pt")
+    words = NextTest(do="Look at the batches around it")
     lr = NextTest(do="LR range test", analysis="lr_find", checkpoint="a/b/step-000400.pt")
-    assert runnable(finding("divergence", next=(flow, lr))) is lr
+    assert runnable(finding("divergence", next=(words, lr))) is lr
     assert runnable(finding("divergence", next=(NextTest(do="Look at the data"),))) is None
     assert test_words(lr) == "LR range test (step-000400.pt)"
 

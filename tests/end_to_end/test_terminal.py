@@ -112,7 +112,7 @@ def test_without_a_path_the_newest_run_is_opened(terminal):
 
 
 def test_standard_input_is_shown_while_keys_come_from_the_terminal(terminal):
-    program = 'printf \'{"step": 1, "loss": 3.5}\\n\'; sleep 60'
+    program = 'printf \'{"step": 1, "loss": 3.5}\\n\'; sleep 8'
     terminal.start("sh", "-c", f"({program}) | {TRAINTOP[0]} -m traintop -")
     terminal.wait_for(r"loss 3\.5")
     terminal.press("4")

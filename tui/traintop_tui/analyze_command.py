@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -112,7 +113,7 @@ def _request(parsed: argparse.Namespace) -> Request:
     if target is None and not is_hugging_face(parsed.checkpoint):
         target = recorded_target(parsed.run)
     limit = parsed.memory_limit
-    if (limit is not None and limit <= 0) or parsed.time_limit <= 0:
+    if not all(0 < each < math.inf for each in (parsed.time_limit, 1 if limit is None else limit)):
         raise AnalysisError("--time-limit and --memory-limit must be above 0")
     return make_request(
         parsed.name,
@@ -151,8 +152,8 @@ def _options(pairs: Sequence[str]) -> dict[str, float]:
         try:
             options[name] = float(value)
         except ValueError:
-            raise AnalysisError(f"--set {pair}: write OPTION=NUMBER") from None
-        if not equals:
+            options[name] = math.nan
+        if not equals or not math.isfinite(options[name]):
             raise AnalysisError(f"--set {pair}: write OPTION=NUMBER")
     return options
 

@@ -6,6 +6,7 @@ picture must not wait for it.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,10 @@ Points = dict[str, tuple[list[float], list[float]]]
 """By series: x and y of the live chart."""
 
 
+PACE_SECONDS = 1.0
+"""No time is foretold from less than this."""
+
+
 @dataclass(eq=False)
 class JobItem:
     """One analysis: a job of this session, or a result file of an earlier one."""
@@ -37,6 +42,8 @@ class JobItem:
     """Its result file."""
     points: Points = field(default_factory=dict[str, tuple[list[float], list[float]]])
     remarks: list[str] = field(default_factory=list[str])
+    began: tuple[float, int] | None = None
+    """When the first countable progress came, in seconds of a clock, and how much that was."""
 
     @property
     def title(self) -> str:
@@ -55,6 +62,27 @@ class JobItem:
         if self.result is not None:
             return self.result.status
         return "queued" if self.job is None else self.job.state
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """How much is done, and of how much; 0 of 0 where that is not known."""
+        if self.job is None or self.result is not None:
+            return 0, 0
+        return self.job.progress.done, self.job.progress.total
+
+    def seconds_left(self, now: float) -> float | None:
+        """Return the time that the rest will take at the pace so far; None where not known.
+
+        Args:
+            now: Seconds of the clock of `began`.
+        """
+        done, total = self.progress
+        if self.began is None or not total:
+            return None
+        since, first = self.began
+        if now - since < PACE_SECONDS or done <= first:
+            return None
+        return (now - since) / (done - first) * (total - done)
 
     @property
     def step(self) -> int | None:
@@ -134,7 +162,7 @@ class JobList:
         """Take the events of all jobs; return whether there were any."""
         if self._queue is None:
             return False
-        from traintop.job_events import Ended, Log, Point
+        from traintop.job_events import Ended, Log, Point, Progress
 
         news = False
         for item in self.items:
@@ -149,6 +177,8 @@ class JobList:
                         ys.append(event.y)
                     case Log():
                         item.remarks.append(event.text)
+                    case Progress() if event.total and item.began is None:
+                        item.began = time.monotonic(), event.done
                     case Ended():
                         item.result, item.path = event.result, event.path
                     case _:

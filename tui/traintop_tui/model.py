@@ -5,20 +5,17 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from traintop.catalogue import SeriesRef
-from traintop.errors import AnalysisError
 from traintop.gpu import GpuMonitor
-from traintop.records import Checkpoint, Finding, Floats, Update
+from traintop.records import Finding, Floats, Update
 from traintop.session import Session
 from traintop.settings import Settings
 from traintop.store import Reduced, Series, Table
+from traintop_tui.analyses_model import AnalysesModel
 from traintop_tui.charts.frame import Level, Mark
-from traintop_tui.findings_model import FindingsModel
-from traintop_tui.job_list import JobItem, JobList
 from traintop_tui.layer_order import LayerChoice, is_share
 from traintop_tui.marks import column_of, marks_on_axis
 from traintop_tui.panels import (
@@ -33,24 +30,16 @@ from traintop_tui.panels import (
 )
 from traintop_tui.view import Extent
 
-NO_TARGET = (
-    "it is not known how to build the model: start traintop with --target FILE.py:FUNCTION, "
-    "or record it with Recorder(..., target=...)"
-)
 
-
-class Model(FindingsModel):
+class Model(AnalysesModel):
     """The state behind the screens. Knows no widget; everything that a key changes is here."""
 
     def __init__(self, sessions: list[Session], settings: Settings, gpu: GpuMonitor) -> None:
         super().__init__(sessions, settings)
-        self.jobs = JobList(sessions[0].folder, sessions[0])
         self.gpu = gpu
         self.chosen: list[str] | None = None
         """Labels of the series to draw, a chart each; None: by role."""
         self.layers = LayerChoice()
-        self.job = 0
-        """Index of the selected analysis, the newest first."""
         self._flat: dict[Series, tuple[int, bool]] = {}
         """Series -> its size when it was last looked at, and whether it was flat then."""
 
@@ -220,7 +209,7 @@ class Model(FindingsModel):
             end = over
         return begin, max(min(end, last), begin + 1)
 
-    # --- news and analyses -------------------------------------------------------------------
+    # --- news --------------------------------------------------------------------------------
 
     def take(self, updates: Sequence[Update]) -> None:
         """Take the news of all sessions; what is shown is about the one looked at."""
@@ -229,66 +218,3 @@ class Model(FindingsModel):
             self.stop_replay()  # Its file was replaced: there is another run now.
         if self.growing:
             self.gpu_history.add(self.gpu.samples, self.extent[1])
-
-    def checkpoints(self) -> list[Checkpoint]:
-        """Return the checkpoints that were found, by step; in a replay those of before."""
-        found = sorted(self.session.checkpoints(), key=lambda c: -1 if c.step is None else c.step)
-        if self.replay is None:
-            return found
-        return [each for each in found if each.step is None or each.step <= self.replay.step]
-
-    def checkpoint_for(self, step: float | None) -> Checkpoint | None:
-        """Return the newest checkpoint at or before a step; without a step the newest."""
-        found = [
-            checkpoint
-            for checkpoint in self.checkpoints()
-            if step is None or checkpoint.step is None or checkpoint.step <= step
-        ]
-        return found[-1] if found else None
-
-    def checkpoint_named(self, name: str | None) -> Path | None:
-        """Return a checkpoint that a finding names, if it is still there."""
-        if name is None:
-            return None
-        for checkpoint in self.checkpoints():
-            if str(checkpoint.path) == name or checkpoint.path.name == Path(name).name:
-                return checkpoint.path
-        return None
-
-    def job_items(self) -> list[JobItem]:
-        """Return the analyses, the newest first."""
-        return self.jobs.items[::-1]
-
-    def selected_job(self) -> JobItem | None:
-        """Return the analysis that is selected."""
-        items = self.job_items()
-        return items[min(self.job, len(items) - 1)] if items else None
-
-    def damaged_results(self) -> list[str]:
-        """Return what could not be read of earlier results."""
-        return self.jobs.damaged
-
-    @property
-    def target(self) -> str | None:
-        """What builds the model for an analysis, `FILE.py:FUNCTION`; None where not known."""
-        return self.settings.target or self.info.target
-
-    def start_analysis(self, name: str, checkpoint: Path | None) -> JobItem:
-        """Start an analysis on a checkpoint; without one on the newest before the cursor.
-
-        Raises:
-            AnalysisError: There is no target, or the analysis cannot be started.
-        """
-        from traintop.launch import is_hugging_face, make_request, recorded_target
-
-        folder = self.session.folder
-        if checkpoint is None:
-            found = self.checkpoint_for(self.view.cursor)
-            checkpoint = None if found is None else found.path
-        target = self.settings.target or recorded_target(folder)
-        if target is None and not is_hugging_face(checkpoint):
-            raise AnalysisError(NO_TARGET)
-        request = make_request(name, target=target, checkpoint=checkpoint, run_dir=folder)
-        item = self.jobs.start(request, self.settings.python)
-        self.job = 0
-        return item

@@ -158,6 +158,14 @@ ANALYSES: dict[str, Analysis] = {
                 Option(name="labels", default=20_000, help="labels to look at besides"),
             ),
         ),
+        Analysis(
+            id="checkup",
+            title="Checkup",
+            description="All of them that apply, in order: data, model, one batch, training",
+            needs=(),
+            keeps_initial=True,
+            options=(Option(name="seconds", default=120, help="seconds that each part may take"),),
+        ),
     )
 }
 """By id, in the order in which they are listed."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from traintop.analyses.batches import loss_of, seed_everything
 from traintop.analyses.model_order import named_modules, owner
+from traintop.analyses.saved_weights import SavedBuffers
 from traintop.analyses.target import Target
 
 
@@ -66,7 +67,7 @@ class RepeatedLoss:
 
     def __init__(self, target: Target, model: nn.Module, batch: Any, seed: int) -> None:
         self._target, self._model, self._batch, self._seed = target, model, batch, seed
-        self._buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+        self._buffers = SavedBuffers(model)
 
     def tensor(self) -> Tensor:
         """The loss with its graph; random numbers and buffers begin anew."""
@@ -76,9 +77,7 @@ class RepeatedLoss:
 
     def restore(self) -> None:
         """Put the buffers back."""
-        with torch.no_grad():
-            for buffer, value in self._buffers:
-                buffer.copy_(value)
+        self._buffers.restore()
 
     def value(self) -> float:
         """The loss."""

@@ -182,7 +182,8 @@ def _update(
     before = [parameter.detach().clone() for parameter in parameters]
     for given in (state, None) if state is not None else (None,):
         try:
-            optimizer = build_optimizer(context, parameters, given)
+            # Its state goes by the order of the model, not by that of the calls.
+            optimizer = build_optimizer(context, context.model.parameters(), given)
             optimizer.step()
         except Exception as error:  # noqa: BLE001 - the user's optimizer may fail in any way
             reason = str(error).split("\n", maxsplit=1)[0]

@@ -13,6 +13,7 @@ from traintop.analyses.context import AnalysisFailedError, Context
 from traintop.analyses.model_order import bare_name, owner
 from traintop.analyses.nonfinite_trace import NonfiniteTrace, Origin, nonfinite_kind, statistics
 from traintop.analyses.samples import count, pick
+from traintop.analyses.saved_weights import SavedBuffers
 
 SAMPLES_TRIED = 512
 """Samples of a bad batch that are run alone, at most."""
@@ -30,7 +31,7 @@ class Step:
     def __init__(self, context: Context, batch: Any, seed: int) -> None:
         self._context, self._batch, self._seed = context, batch, seed
         self._model = context.model
-        self._buffers = [(buffer, buffer.detach().clone()) for buffer in self._model.buffers()]
+        self._buffers = SavedBuffers(context.model)
 
     def surfaces(self) -> str | None:
         """Do the step; tell where something is not finite: `loss`, `gradient` or nowhere."""
@@ -51,7 +52,7 @@ class Step:
             trace.mark(tensor, "weights", owner(bare_name(name)), bare_name(name))
         for path, tensor in _named_tensors(self._batch):
             trace.mark(tensor, "input", "", path)
-        self._restore_buffers()
+        self._buffers.restore()
         with trace:
             loss = self._loss(self._batch)
             trace.begin_backward(loss)
@@ -111,11 +112,6 @@ class Step:
 
     def _gradients(self) -> list[Tensor]:
         return [each.grad for each in self._model.parameters() if each.grad is not None]
-
-    def _restore_buffers(self) -> None:
-        with torch.no_grad():
-            for buffer, value in self._buffers:
-                buffer.copy_(value)
 
 
 def nonfinite_weights(model: nn.Module) -> list[Origin]:

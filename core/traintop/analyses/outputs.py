@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import torch
 
+from traintop.analyses.batch_parts import LABEL_KEYS
 from traintop.analyses.batches import forward, loss_of
 from traintop.analyses.context import AnalysisFailedError, Context
 from traintop.analyses.loss_watch import (
@@ -21,7 +22,6 @@ from traintop.analyses.loss_watch import (
 MOST_VALUES = 1 << 25
 """Scores of a batch that are taken to the CPU: 128 MiB. Language models have a score for each word
 of the vocabulary at each position; of more rows every n-th is looked at."""
-LABEL_KEYS = ("labels", "label", "targets", "target", "y")
 
 
 @dataclass(kw_only=True, eq=False)

@@ -14,6 +14,7 @@ from traintop.analyses.batches import move, one_pass, seed_everything, size
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome, finding
 from traintop.analyses.prediction_result import result_of
 from traintop.analyses.prediction_tally import Tally
+from traintop.analyses.saved_weights import SavedBuffers
 
 MAJORITY = 0.97
 """Share of the predictions that are one class, and ..."""
@@ -47,7 +48,7 @@ def run(context: Context) -> Outcome:
     wanted = int(context.number("samples"))
     if wanted < 1:
         raise AnalysisFailedError(f"samples must be at least 1, not {wanted}")
-    buffers = [(buffer, buffer.clone()) for buffer in context.model.buffers()]
+    buffers = SavedBuffers(context.model)
     tally, training, modes = Tally(), Tally(), _Modes()
     for number, batch in enumerate(one_pass(data, context.seed)):
         moved = move(batch, context.device)
@@ -58,8 +59,7 @@ def run(context: Context) -> Outcome:
             context.model.train()
             seed_everything(context.seed + number)
             modes.add(hit, training.add(score(context, moved)))
-            for buffer, value in buffers:
-                buffer.copy_(value)
+            buffers.restore()
         context.progress(min(tally.samples, wanted), wanted, f"labels of {split}")
         if max(tally.samples, number + 1) >= wanted:
             break

@@ -1,4 +1,4 @@
-"""The weights of a model put aside, so that a test may change them and begin again."""
+"""The state of a model put aside, so that a test may change it and begin again."""
 
 from __future__ import annotations
 
@@ -8,17 +8,46 @@ if TYPE_CHECKING:
     import torch
 
 
-class SavedWeights:
-    """The parameters and buffers of a model as they are now."""
+class SavedBuffers:
+    """What a forward pass may change: buffers, and what modules keep as attributes (RNN states)."""
 
     def __init__(self, model: torch.nn.Module) -> None:
-        self._held = [(t, t.detach().clone()) for t in (*model.parameters(), *model.buffers())]
+        self._buffers = [
+            (module, name, buffer, buffer.detach().clone())
+            for module in model.modules()
+            for name, buffer in module.named_buffers(recurse=False)
+        ]
+        self._attributes = [
+            (vars(module), {key: kept for key, kept in vars(module).items() if key != "training"})
+            for module in model.modules()
+        ]
+
+    def restore(self) -> None:
+        """Put it back; modes stay as they are."""
+        import torch
+
+        for held, kept in self._attributes:
+            held.update(kept)
+        with torch.no_grad():
+            for module, name, buffer, value in self._buffers:
+                buffer.copy_(value)
+                # Some modules put a new tensor in its place at each call.
+                setattr(module, name, buffer)
+
+
+class SavedWeights:
+    """The parameters of a model, and what `SavedBuffers` holds."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self._parameters = [(each, each.detach().clone()) for each in model.parameters()]
+        self._buffers = SavedBuffers(model)
 
     def restore(self) -> None:
         """Put them back; gradients are dropped."""
         import torch
 
         with torch.no_grad():
-            for tensor, value in self._held:
-                tensor.copy_(value)
-                tensor.grad = None
+            for parameter, value in self._parameters:
+                parameter.copy_(value)
+                parameter.grad = None
+        self._buffers.restore()

@@ -42,8 +42,7 @@ def statistics(weight: Tensor) -> dict[str, Any]:
 
 def norm_of(tensor: Tensor) -> float:
     """The 2-norm, summed in float64."""
-    held = whole(tensor.detach())
-    value = cast("Tensor", torch.linalg.vector_norm(held, dtype=torch.float64))
+    value = cast("Tensor", torch.linalg.vector_norm(_plain(tensor), dtype=torch.float64))
     return float(value)
 
 

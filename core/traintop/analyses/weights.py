@@ -8,6 +8,7 @@ after LeCun and He et al.: a standard deviation near 1 / sqrt(inputs of a unit).
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -124,14 +125,22 @@ def _checkpoint_before(path: Path | None) -> Path | None:
     step = None if path is None else step_from_name(path)
     if path is None or step is None:
         return None
-    beside = [each for each in path.parent.iterdir() if each.suffix == path.suffix]
-    in_folders = [each / path.name for each in path.parent.parent.iterdir() if each.is_dir()]
+    beside = [each for each in _listed(path.parent) if each.suffix == path.suffix]
+    in_folders = [each / path.name for each in _listed(path.parent.parent)]
     steps = {
         each: found
         for each in (*beside, *in_folders)
-        if each.exists() and (found := step_from_name(each)) is not None and found < step
+        if (found := step_from_name(each)) is not None and found < step and os.path.exists(each)  # noqa: PTH110 - Path.exists raises where a folder is closed to us
     }
     return max(steps, key=lambda each: (steps[each], each), default=None)
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What is in a folder; nothing where that may not be read."""
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
 
 
 def _judge(context: Context, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -9,12 +9,12 @@ from traintop.records import Checkpoint
 from traintop_tui.charts.cells import Row, Rows, cell_width, fit, fit_middle
 from traintop_tui.charts.numbers import format_bytes, format_value
 from traintop_tui.host import host_of
-from traintop_tui.model import NO_TARGET
+from traintop_tui.analyses_model import NO_TARGET
 from traintop_tui.widgets.canvas import Canvas, pad_rows
 from traintop_tui.wrapping import wrap
 
 STATE_STYLES = {"ok": "severity.info", "failed": "severity.critical", "running": "title"}
-STATE_WIDTH, TITLE_WIDTH = 10, 18
+STATE_WIDTH, TITLE_WIDTH = 12, 22
 
 
 class JobTable(Canvas):
@@ -31,8 +31,11 @@ class JobTable(Canvas):
         top = self._top(height)
         for index, item in enumerate(items[top : top + max(height - 1, 0)], top):
             mark = ">" if index == selected else " "
+            compared = "c" if item in model.marked else " "
             where = item.checkpoint_name if item.step is None else f"step {item.step}"
-            text = f"{mark} {fit(item.state, STATE_WIDTH)}{fit(item.title, TITLE_WIDTH)}{where}"
+            done, total = item.progress
+            state = f"{item.state} {done / total:.0%}" if total else item.state
+            text = f"{mark}{compared}{fit(state, STATE_WIDTH)}{fit(item.title, TITLE_WIDTH)}{where}"
             style = STATE_STYLES.get(item.state, "label")
             rows.append(((fit(text, width), "selected" if index == selected else style),))
         problems = [line for each in model.damaged_results() for line in wrap(each, width)]

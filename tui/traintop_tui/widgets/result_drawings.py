@@ -6,10 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from traintop_tui.charts.cells import Rows
+from traintop_tui.widgets.checkup_drawing import draw_checkup
 from traintop_tui.widgets.data_drawing import draw_data
+from traintop_tui.widgets.dead_neurons_drawing import draw_dead_neurons
 from traintop_tui.widgets.gradient_check_drawing import draw_gradient_check
 from traintop_tui.widgets.gradient_flow_drawing import draw_gradient_flow
 from traintop_tui.widgets.loss_function_drawing import draw_loss_function
+from traintop_tui.widgets.lr_find_drawing import draw_lr_find
 from traintop_tui.widgets.nan_source_drawing import draw_nan_source
 from traintop_tui.widgets.predictions_drawing import draw_predictions
 from traintop_tui.widgets.shapes_drawing import draw_shapes
@@ -24,6 +27,8 @@ Raises:
 """
 
 DRAWINGS: dict[str, Drawing] = {
+    "lr_find": draw_lr_find,
+    "dead_neurons": draw_dead_neurons,
     "gradient_flow": draw_gradient_flow,
     "gradient_check": draw_gradient_check,
     "nan_source": draw_nan_source,
@@ -32,5 +37,6 @@ DRAWINGS: dict[str, Drawing] = {
     "loss_function": draw_loss_function,
     "predictions": draw_predictions,
     "shapes": draw_shapes,
+    "checkup": draw_checkup,
 }
-"""By the analysis' id; results of others are drawn by `ResultChart` itself."""
+"""By the analysis' id."""
