@@ -1,15 +1,20 @@
-"""What `analyses.py` runs analyses on: two models whose step takes 10 to 30 ms on one core."""
+"""What `analyses.py` runs analyses on: two models whose step takes 10 to 30 ms on one core.
+
+As a program it trains the first of them with one thread until it is ended, and prints the time on
+the monotonic clock after each step.
+"""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
 import torch
-from recorder_overhead import Transformer
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from recorder_overhead import Transformer
 from traintop import Target
 
 VOCABULARY, LENGTH, CLASSES = 512, 64, 10
@@ -61,3 +66,24 @@ def _next_token_loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tenso
 
 def _adamw(parameters: Iterable[Any]) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, lr=1e-3)
+
+
+def train_on() -> None:
+    """Train for ever."""
+    torch.set_num_threads(1)
+    target = transformer()
+    assert target.train is not None
+    assert target.optimizer is not None
+    assert target.loss is not None
+    optimizer = target.optimizer(target.model.parameters())
+    while True:
+        for inputs, targets in target.train:
+            loss = target.loss(target.model(inputs), targets)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+            optimizer.step()
+            print(time.monotonic(), flush=True)
+
+
+if __name__ == "__main__":
+    train_on()

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from traintop.jobs import run as run_analysis
+from traintop.launch import make_request
 from traintop.session import Session
 from traintop.settings import Settings
 from traintop_tui.app import TraintopApp
@@ -35,12 +36,13 @@ def train(folder: Path) -> None:
     """Train the demo whose learning rate jumps, and run an LR range test on a checkpoint of it."""
     command = [sys.executable, "-m", "traintop.demo", str(folder), "--fault", "lr-jump"]
     subprocess.run([*command, "--pace", "0", "--steps", str(STEPS)], check=True)  # noqa: S603 - our own module
-    run_analysis(
+    request = make_request(
         "lr_find",
         target=f"{Path(sys.modules['traintop'].__path__[0]) / 'demo' / 'target.py'}:target",
         checkpoint=folder / "checkpoints" / "step-000400.pt",
         run_dir=folder,
     )
+    run_analysis(request, run_dir=folder)
 
 
 def read(app: TraintopApp) -> None:

@@ -1,7 +1,7 @@
 """What analyses have found of a run, as findings beside those that its log gave.
 
-The newest result of each analysis at each checkpoint counts. A finding begins at the checkpoint that
-showed it first and is over at the first later one that the same analysis found without it.
+The newest result of each analysis at each checkpoint counts. A finding begins at the checkpoint
+that showed it first and is over at the first later one that the same analysis found without it.
 """
 
 from __future__ import annotations

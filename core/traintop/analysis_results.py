@@ -83,10 +83,7 @@ def load_results(run_dir: Path) -> tuple[list[StoredResult], list[Unreadable]]:
     found: list[StoredResult] = []
     damaged: list[Unreadable] = []
     files = [
-        path
-        for folder in folders_of(run_dir)
-        if folder.is_dir()
-        for path in folder.glob("*.json")
+        path for folder in folders_of(run_dir) if folder.is_dir() for path in folder.glob("*.json")
     ]
     for path in sorted(files, key=_age):
         try:

@@ -154,8 +154,8 @@ class Job:
             self._thread.join()
 
     def _supervise(self) -> None:
-        request, env = place(self.request)
         try:
+            request, env = place(self.request)
             ended = run_group(
                 command(self.python, WORKER, request),
                 env=env,
@@ -167,6 +167,8 @@ class Job:
             )
         except OSError as error:
             self._finish("failed", f"cannot start {self.python}: {error.strerror}")
+        except Exception as error:  # noqa: BLE001 - who waits for a job must hear of its end
+            self._finish("failed", f"traintop itself failed: {type(error).__name__}: {error}")
         else:
             self._conclude(ended)
         if self._on_end is not None:

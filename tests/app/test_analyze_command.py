@@ -89,6 +89,9 @@ def test_the_json_is_that_of_the_contract(name, options, checkpoint, tmp_path, c
         (["lr_find", "--target", TARGET, "--checkpoint", "gone.pt"], "gone.pt"),
         (["lr_find", "--target", TARGET, "--set", "num_it"], "write OPTION=NUMBER"),
         (["lr_find", "--target", TARGET, "--set", "num_it=many"], "write OPTION=NUMBER"),
+        (["lr_find", "--target", TARGET, "--set", "num_it=nan"], "write OPTION=NUMBER"),
+        (["lr_find", "--target", TARGET, "--memory-limit", "inf"], "must be above 0"),
+        (["lr_find", "--target", TARGET, "--run", "gone"], "gone is not the folder of a run"),
     ],
 )
 def test_what_is_missing_is_said_in_one_sentence(arguments, says, capsys):

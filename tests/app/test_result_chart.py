@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 
+from traintop.analyses import ANALYSES
 from traintop.analysis_results import AnalysisResult, write_result
 from traintop_tui.charts.cells import row_text, row_width
 from traintop_tui.job_list import JobItem
-from traintop_tui.widgets.result_chart import DrawnResult, ResultChart, binned, points_of
+from traintop_tui.widgets.result_chart import ResultChart
+from traintop_tui.widgets.result_drawings import DRAWINGS
 
 LRS = [10.0**power for power in range(-6, 1)]
 LOSSES = [2.3, 2.3, 2.2, 1.5, 1.0, 1.2, 9.0]
@@ -21,6 +22,27 @@ DEAD = {
         {"name": "b.relu", "units": 10, "dead": 0, "dead_fraction": 0.0},
     ],
     "samples": 1000,
+}
+
+
+def part(title, status, line="told", **fields):
+    return {"title": title, "status": status, "line": line, "analysis": "x"} | fields
+
+
+CHECKUP = {
+    "verdict": "critical",
+    "sections": [
+        {"name": "data", "verdict": "healthy", "parts": [part("Data check", "healthy")]},
+        {
+            "name": "one batch",
+            "verdict": "critical",
+            "parts": [
+                part("Gradient check", "critical", "is wrong for 2"),
+                part("NaN source", "blocked"),
+                part("Gradient flow", "skipped"),
+            ],
+        },
+    ],
 }
 
 
@@ -41,12 +63,16 @@ async def drawn(pilot):
     pilot.app.model.jobs.load()
     await pilot.press("5")
     await pilot.pause()
-    chart = pilot.app.screen.query_one(ResultChart)
+    chart = pilot.app.screen.query_one("#result-chart-0", ResultChart)
     for width, height in [(1, 1), (12, 3), (40, 8), (90, 24)]:
         rows = chart.build(width, height)
         assert len(rows) == height
         assert all(row_width(row) == width for row in rows)
     return [row_text(row) for row in rows]
+
+
+def test_every_analysis_has_a_drawing():
+    assert set(DRAWINGS) == set(ANALYSES)
 
 
 async def test_the_loss_is_drawn_over_the_learning_rate(opened, run_folder):
@@ -71,6 +97,23 @@ async def test_dead_units_are_bars(opened, run_folder):
         assert ink[1] == 0
 
 
+async def test_a_checkup_is_a_line_a_part(opened, run_folder):
+    write_result(result("checkup", CHECKUP), run_dir=run_folder)
+    async with opened(run_folder, ascii=True) as pilot:
+        lines = [line.rstrip() for line in await drawn(pilot)]
+        assert lines[:6] == [
+            "data  HEALTHY",
+            " ok Data check             told",
+            "one batch  CRITICAL",
+            " !! Gradient check         is wrong for 2",
+            "  x NaN source             told",
+            "  - Gradient flow          told",
+        ]
+        chart = pilot.app.screen.query_one("#result-chart-0", ResultChart)
+        short = [row_text(row).split() for row in chart.build(60, 3)]
+        assert [words[0] for words in short] == ["ok", "!!", "2"]
+
+
 async def test_points_are_drawn_as_they_come(opened, run_folder):
     async with opened(run_folder, ascii=True) as pilot:
         item = JobItem("lr_find", None)
@@ -83,32 +126,27 @@ async def test_points_are_drawn_as_they_come(opened, run_folder):
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("analysis", "broken"),
     [
-        {"layers": 3},
-        {"layers": [{"name": 5}]},
-        {"lrs": ["x"], "losses": [1.0]},
-        {"lrs": [0.0], "losses": [1.0]},
-        {"lrs": [-1.0], "losses": [1.0]},
-        {"suggested": "0.1"},
+        ("dead_neurons", {"layers": 3}),
+        ("dead_neurons", {"layers": [{"name": 5}]}),
+        ("lr_find", {"lrs": ["x"], "losses": [1.0]}),
+        ("lr_find", {"lrs": [0.0], "losses": [1.0]}),
+        ("lr_find", {"lrs": [-1.0], "losses": [1.0]}),
+        ("lr_find", {"suggested": "0.1"}),
+        ("checkup", {"sections": [{}]}),
     ],
 )
-async def test_a_damaged_result_is_said_where_the_chart_would_be(opened, run_folder, broken):
-    write_result(result("lr_find", broken), run_dir=run_folder)
+async def test_a_damaged_result_is_said_where_the_chart_would_be(
+    opened, run_folder, analysis, broken
+):
+    write_result(result(analysis, broken), run_dir=run_folder)
     async with opened(run_folder, ascii=True) as pilot:
         assert any("Cannot be drawn" in line for line in await drawn(pilot))
 
 
 def test_curves_that_do_not_fit_the_learning_rates_are_left_out():
-    lopsided = DrawnResult(lrs=[1e-3, 1e-2], losses=[1.0, None], smoothed=[1.0])
-    [(name, (lrs, losses))] = points_of(lopsided).items()
-    assert (name, lrs, losses[0]) == ("loss", [1e-3, 1e-2], 1.0)
-    assert math.isnan(losses[1])
-    assert points_of(DrawnResult()) == {}
-
-
-def test_columns_keep_both_extremes_and_pass_over_nan():
-    x = np.array([0.0, 0.1, 0.2, 0.9, 1.0])
-    lo, hi = binned(x, np.array([3.0, 1.0, np.nan, 5.0, np.inf]), 0.0, 1.0, 4)
-    np.testing.assert_array_equal(lo, [1.0, np.nan, np.nan, 5.0])
-    np.testing.assert_array_equal(hi, [3.0, np.nan, np.nan, 5.0])
+    lopsided = {"lrs": [1e-3, 1e-2], "losses": [1.0, None], "smoothed": [1.0]}
+    title = row_text(DRAWINGS["lr_find"](lopsided, 60, 12, False)[0])
+    assert "s:smoothed" not in title
+    assert "loss over learning rate" in title

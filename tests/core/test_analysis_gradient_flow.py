@@ -253,6 +253,51 @@ def test_the_state_of_the_checkpoints_optimizer_is_taken() -> None:
     assert "does not fit" in logged[0]
 
 
+class CalledBackwards(nn.Module):
+    """Its layers are called in the opposite order of their registration."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.second, self.first = nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.second(self.first(x))
+        return y
+
+
+def test_the_state_is_that_of_each_parameter_whatever_the_order_of_calls() -> None:
+    torch.manual_seed(0)
+    model, x = CalledBackwards(), torch.randn(4, 6)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    model(x).square().mean().backward()
+    optimizer.step()
+    state = optimizer.state_dict()
+    for at in (0, 1):  # weight and bias of `second`
+        state["state"][at]["exp_avg_sq"] += 1e6
+    outcome = analyze(
+        "gradient_flow",
+        model,
+        [(x, x)],
+        optimizer_state=state,
+        loss=lambda output, _target: output.square().mean(),
+        optimizer=lambda params: torch.optim.Adam(params, lr=1e-3),
+    )
+    ratios = {name: row["update_ratio"] for name, row in by_name(outcome).items()}
+    assert ratios["second.weight"] < 1e-2 * ratios["first.weight"]
+
+
+def test_complex_weights_have_norms() -> None:
+    model = nn.Linear(2, 2, bias=False, dtype=torch.cfloat)
+    outcome = analyze(
+        "gradient_flow",
+        model,
+        [(torch.ones(3, 2, dtype=torch.cfloat), None)],
+        loss=lambda output, _target: output.abs().sum(),
+    )
+    norm = by_name(outcome)["weight"]["weight_norm"]
+    assert norm == pytest.approx(float(model.weight.detach().abs().square().sum().sqrt()))
+
+
 def test_an_optimizer_that_needs_a_closure_is_no_obstacle() -> None:
     logged: list[str] = []
     outcome = analyze(

@@ -21,7 +21,7 @@ from traintop.job_events import Ended, JobEvent, Log, Progress, Started
 from traintop.launch import interpreter, make_request
 
 TARGETS = """
-import ctypes, os, subprocess, sys, time
+import ctypes, os, subprocess, sys, threading, time
 import torch
 from torch import nn
 from traintop import Target
@@ -42,6 +42,13 @@ def target():
 
 def bare():
     return Target(model=helper.build())
+
+def misfits():
+    return Target(model=helper.build(), train=[(torch.ones(4, 7), torch.ones(4))])
+
+def lingers():
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    return target()
 
 def raises():
     raise ValueError("the data is not there")
@@ -169,6 +176,7 @@ FAILURES = {
     "dies": ["exit code 3 and no result", "line 29999", "last words"],
     "crashes": ["ended by SIG", "Segmentation fault", "in crashes"],
     "bare": ["dead_neurons needs train", "train=..."],
+    "misfits": ["RuntimeError: mat1 and mat2", "; run the analysis shapes"],
 }
 
 
@@ -210,6 +218,12 @@ def test_a_time_limit_ends_it(run_dir: Path) -> None:
     assert result.status == "failed"
     assert result.error is not None
     assert result.error.startswith("ended at the time limit of 0.5 s, at: ")
+
+
+def test_a_thread_of_the_target_does_not_keep_the_process(run_dir: Path) -> None:
+    command = [sys.executable, str(jobs.WORKER), request(run_dir, "lingers").to_json()]
+    done = subprocess.run(command, capture_output=True, timeout=120, check=True)
+    assert json.loads(done.stdout.splitlines()[-1])["event"] == "result"
 
 
 def test_an_interpreter_without_torch_is_named(run_dir: Path) -> None:
@@ -342,3 +356,16 @@ def test_a_recorded_interpreter_that_is_not_here_is_passed_over(
     assert interpreter(None, tmp_path) == Path(sys.executable)
     (tmp_path / "run.json").write_bytes(b"[" * 100000)
     assert interpreter(None, tmp_path) == Path(sys.executable)
+
+
+def test_a_job_ends_even_where_the_host_fails(stand_in: Path, run_dir: Path) -> None:
+    def broken() -> str | None:
+        raise KeyError("throughput")
+
+    result = ended(jobs.Job(request(run_dir, "target"), beside=broken))
+    assert (result.status, result.error) == (
+        "failed",
+        "traintop itself failed: KeyError: 'throughput'",
+    )
+    mine = psutil.Process().children(recursive=True)
+    assert not [each for each in mine if str(stand_in) in " ".join(each.cmdline())]

@@ -172,3 +172,10 @@ def test_a_file_elsewhere_finds_the_project(tmp_path: Path) -> None:
     (tmp_path / "q").mkdir()
     text = write_target(folder, tmp_path / "q").read_text()
     assert f"sys.path.insert(0, str(Path({str(folder)!r})))" in text
+
+
+def test_a_link_that_leads_nowhere_is_passed_over(tmp_path: Path) -> None:
+    project(tmp_path, nets_of_init__net=NETS)
+    (tmp_path / ".#train.py").symlink_to("someone@host.1234")
+    (tmp_path / "odd.py").write_text("PATTERN = '\\d'\n")
+    assert "import Net" in written(tmp_path)

@@ -27,8 +27,8 @@ KEY_NAMES = {
 }  # fmt: skip
 """Textual's names of keys -> tmux's."""
 
-ESCAPE_DELAY = 0.12
-"""Seconds after which a terminal program takes Escape for a key and not for the start of one."""
+ESCAPE_DELAY = 0.05
+"""Seconds after which the program, told so, takes Escape for a key and not for the start of one."""
 
 
 def start_training(folder, *arguments):
@@ -73,7 +73,9 @@ def test_from_the_training_loop_to_an_answer_on_the_curve(terminal, tmp_path):
 
 @pytest.mark.parametrize(("width", "height"), [(200, 50), (80, 24)])
 def test_every_key_in_a_real_terminal(terminal, run_folder, width, height):
-    terminal.start(*TRAINTOP, str(run_folder), width=width, height=height)
+    # Textual's own, in milliseconds.
+    quick = ("env", f"ESCDELAY={ESCAPE_DELAY * 500:.0f}")
+    terminal.start(*quick, *TRAINTOP, str(run_folder), width=width, height=height)
     terminal.wait_for("step 299")
     for number in "12345":
         for action in ACTIONS:

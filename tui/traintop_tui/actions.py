@@ -70,7 +70,7 @@ ACTIONS: tuple[Action, ...] = (
         "analyze",
         "A",
         "Choose analysis",
-        "Choose an analysis from a list, and run it",
+        "Choose an analysis from a list that says which can run now, and run it",
         "everywhere",
     ),
     Action("next_run", "right_square_bracket", "Next run", "Go to the next run", "everywhere"),
@@ -382,7 +382,24 @@ ACTIONS: tuple[Action, ...] = (
     Action("job_up", "up,k", "Up", "Select the previous job or result", "analyses"),
     Action("result_down", "pagedown,space", "Read on", "Scroll the text of the result", "analyses"),
     Action("result_up", "pageup,b", "Read back", "Scroll the text of the result back", "analyses"),
-    Action("cancel_job", "c", "Cancel", "Cancel the selected job", "analyses", footer=True),
+    Action(
+        "compare_job",
+        "c",
+        "Compare",
+        "Mark the selected result, and then another, to see both side by side",
+        "analyses",
+        footer=True,
+    ),
+    Action("compare_off", "escape", "One", "Show only the selected result", "analyses"),
+    Action(
+        "export_result",
+        "e",
+        "Export",
+        "Write the selected result as JSON, Markdown and SVG (PNG with cairosvg)",
+        "analyses",
+        footer=True,
+    ),
+    Action("cancel_job", "x", "Cancel", "Cancel the selected job", "analyses", footer=True),
 )
 
 

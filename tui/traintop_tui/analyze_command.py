@@ -109,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _request(parsed: argparse.Namespace) -> Request:
+    if parsed.run is not None and not parsed.run.is_dir():
+        raise AnalysisError(f"--run {parsed.run} is not the folder of a run")
     target = parsed.target
     if target is None and not is_hugging_face(parsed.checkpoint):
         target = recorded_target(parsed.run)
@@ -137,7 +139,8 @@ def _listing() -> list[str]:
     lines: list[str] = []
     for analysis in ANALYSES.values():
         lines.append(f"{analysis.id:16} {analysis.title}: {analysis.description}")
-        lines.append(f"{'':16} needs {', '.join(analysis.needs)} of the target")
+        needs = ("model", *analysis.needs)
+        lines.append(f"{'':16} needs {', '.join(needs)} of the target")
         lines += [
             f"{'':18} --set {option.name}={option.default}  {option.help}"
             for option in analysis.options

@@ -21,6 +21,7 @@ from traintop.analyses import ANALYSES
 from traintop.errors import TraintopError
 from traintop.records import Update
 from traintop_tui.actions import ACTIONS, actions_for, with_keymap
+from traintop_tui.analyses_model import NoTargetError
 from traintop_tui.follow import Follower
 from traintop_tui.messages import News, ReadingFailed
 from traintop_tui.model import Model
@@ -31,6 +32,7 @@ from traintop_tui.theme import TraintopTheme, styles, textual_theme
 if TYPE_CHECKING:
     from traintop_tui.alarms import Alarms
     from traintop_tui.replaying import Replaying
+    from traintop_tui.screens.analysis_form import Answers
 
 
 def _screen(module: str, name: str) -> Screen[Any]:
@@ -264,13 +266,20 @@ class TraintopApp(App[int]):
         if isinstance(self.screen, AnalysesScreen):
             self.call_after_refresh(self.screen.choose)
 
-    def start_analysis(self, name: str, checkpoint: Path | None = None) -> None:
-        """Start an analysis on a checkpoint; without one on the newest before the cursor."""
+    def start_analysis(
+        self, name: str, checkpoint: Path | None = None, *, without: bool = False
+    ) -> None:
+        """Start an analysis on a checkpoint; without one on the newest before the cursor.
+
+        What is missing for it is asked for.
+        """
         try:
-            job = self.model.start_analysis(name, checkpoint)
+            job = self.model.start_analysis(name, checkpoint, without=without)
         except TraintopError as error:
             title = f"Cannot start: {ANALYSES[name].title}"
             self.notify(str(error), title=title, severity="error", markup=False)
+            if isinstance(error, NoTargetError):
+                self.ask_analysis(name, checkpoint)
             return
         self.notify(
             f"on {job.checkpoint_name}; press 5 for its progress",
@@ -278,3 +287,24 @@ class TraintopApp(App[int]):
             markup=False,
         )
         self.redraw()
+
+    def ask_analysis(self, name: str, checkpoint: Path | None = None) -> None:
+        """Ask what an analysis is to be started with, and start it."""
+        from traintop_tui.screens.analysis_form import AnalysisForm
+
+        model = self.model
+        found = model.checkpoint_for(model.view.cursor)
+        if checkpoint is None and found is not None:
+            checkpoint = found.path
+        form = AnalysisForm(
+            name, model.checkpoints(), checkpoint, model.typed.options.get(name, {}), model.target
+        )
+        self.push_screen(form, lambda answers: self._answered(name, answers))
+
+    def _answered(self, name: str, answers: Answers | None) -> None:
+        if answers is None:
+            return
+        problem = self.model.remember(name, answers.target, answers.options)
+        if problem is not None:
+            self.notify(problem, severity="warning", markup=False)
+        self.start_analysis(name, answers.checkpoint, without=answers.checkpoint is None)

@@ -40,6 +40,10 @@ class Host(Protocol):
         """Start an analysis on a checkpoint; without one on the newest before the cursor."""
         ...
 
+    def ask_analysis(self, name: str, checkpoint: Path | None = None) -> None:
+        """Ask what an analysis is to be started with, and start it."""
+        ...
+
 
 def host_of(node: DOMNode) -> Host:
     """Return the app that a screen or widget stands in."""

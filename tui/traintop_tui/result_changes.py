@@ -57,19 +57,19 @@ def _differs(change: Change) -> bool:
     return one != other
 
 
-def _values(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Scalar]]:
+def _values(value: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, Scalar]]:
     if isinstance(value, str | bool | float | int | None):
         if path:
             yield path, value
     elif depth < _DEEPEST and isinstance(value, Mapping):
-        for key, item in cast("Mapping[str, Any]", value).items():
+        for key, item in cast("Mapping[str, object]", value).items():
             if key not in _OWN:
                 yield from _values(item, f"{path} > {key}" if path else key, depth + 1)
     elif depth < _DEEPEST and isinstance(value, list):
-        for item in cast("list[Any]", value):
+        for item in cast("list[object]", value):
             if isinstance(item, Mapping):
-                row = cast("Mapping[str, Any]", item)
-                key = next((key for key in NAMES if key in row), None)
-                if key is not None:
-                    rest = {each: row[each] for each in row if each != key}
-                    yield from _values(rest, f"{path} > {row[key]}", depth + 1)
+                row = cast("Mapping[str, object]", item)
+                name = next((key for key in NAMES if key in row), None)
+                if name is not None:
+                    rest = {key: row[key] for key in row if key != name}
+                    yield from _values(rest, f"{path} > {row[name]}", depth + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from rich.text import Text
 from traintop.analysis_results import FOLDER, AnalysisResult, cache_folder
 from traintop.errors import AnalysisError
 from traintop.jobs import summary
-from traintop_tui.charts.cells import Row
+from traintop_tui.charts.cells import Row, fit_runs
 from traintop_tui.job_list import JobItem
 from traintop_tui.widgets.result_chart import draw_item
 from traintop_tui.widgets.result_text import result_rows
@@ -102,8 +103,8 @@ def picture(item: JobItem, styles: Mapping[str, Style], *, braille: bool) -> str
         record=True, width=WIDTH, file=io.StringIO(), force_terminal=True, color_system="truecolor"
     )
     for row in rows:
-        line = Text(no_wrap=True, end="\n")
-        for text, name in row:
+        line = Text(no_wrap=True)
+        for text, name in fit_runs(row, WIDTH):
             line.append(text, base + styles[name])
         console.print(line, soft_wrap=True)
     return console.export_svg(title=f"traintop: {item.title}", code_format=_SVG)
@@ -112,7 +113,7 @@ def picture(item: JobItem, styles: Mapping[str, Style], *, braille: bool) -> str
 _SVG = """\
 <svg viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
 <style>
-.{unique_id}-matrix {{ font-family: "Fira Code", "DejaVu Sans Mono", monospace;
+.{unique_id}-matrix {{ font-family: monospace;
   font-size: {char_height}px; line-height: {line_height}px; }}
 .{unique_id}-title {{ font-size: 18px; font-weight: bold; font-family: sans-serif; }}
 {styles}
@@ -138,7 +139,7 @@ _SVG = """\
 def _png(svg: str) -> bytes | None:
     """Return a PNG; None where no library is there that can draw one."""
     try:
-        import cairosvg  # type: ignore[import-untyped] # ships no types
+        cairosvg = import_module("cairosvg")
     except (ImportError, OSError):  # The latter where the C library is missing.
         return None
     drawn: bytes = cairosvg.svg2png(bytestring=svg.encode())

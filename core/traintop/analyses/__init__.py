@@ -159,6 +159,59 @@ ANALYSES: dict[str, Analysis] = {
             ),
         ),
         Analysis(
+            id="overfit_one_batch",
+            title="Overfit one batch",
+            description="Trains on a few samples until the loss is near zero, or says why not",
+            needs=("train",),
+            keeps_initial=True,
+            options=(
+                Option(name="steps", default=500, help="steps of each optimizer, at most"),
+                Option(name="samples", default=8, help="samples of the batch that are kept"),
+                Option(name="fresh", default=0, help="1 begins with the target's fresh weights"),
+            ),
+        ),
+        Analysis(
+            id="loss_landscape",
+            title="Loss landscape",
+            description="Maps the loss around the weights and along the update; how sharp it is",
+            needs=("train",),
+            options=(
+                Option(name="points", default=17, help="points of each side, odd"),
+                Option(name="span", default=1.0, help="how far to go, in norms of each filter"),
+                Option(name="samples", default=256, help="samples that the loss is the mean of"),
+                Option(
+                    name="iterations", default=30, help="Hessian products at most; 0: no sharpness"
+                ),
+            ),
+        ),
+        Analysis(
+            id="batch_size",
+            title="Batch size",
+            description="Finds the largest batch that fits, the best throughput, the noise scale",
+            needs=("train",),
+            options=(
+                Option(name="most", default=4096, help="largest batch size to try"),
+                Option(name="step_seconds", default=5, help="longest step to wait for"),
+                Option(
+                    name="noise_batches",
+                    default=32,
+                    help="batches that the noise scale is estimated from; 0: none",
+                ),
+            ),
+        ),
+        Analysis(
+            id="latency",
+            title="Inference latency",
+            description="Times the forward pass by batch size and names the slowest operators",
+            needs=("train",),
+            options=(
+                Option(name="most", default=64, help="largest batch size"),
+                Option(name="runs", default=200, help="passes timed for each size, at most"),
+                Option(name="warmup", default=10, help="passes before that are not counted"),
+                Option(name="seconds", default=5, help="time for each size, at most"),
+            ),
+        ),
+        Analysis(
             id="checkup",
             title="Checkup",
             description="All of them that apply, in order: data, model, one batch, training",

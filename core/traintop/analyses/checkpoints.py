@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from traintop.analyses.checkpoint_files import read_content
 from traintop.analyses.context import AnalysisFailedError
+from traintop.analyses.ranks import laid_out_as
 
 if TYPE_CHECKING:
     import torch
@@ -100,8 +101,10 @@ def load_into(model: torch.nn.Module, state: CheckpointState, path: Path) -> lis
         name.removeprefix(prefix): value for name, value in given.items() if name.startswith(prefix)
     }
     _refuse_mismatch(model, inside, wanted, path)
+    own = model.state_dict()
+    values = {wanted[name]: laid_out_as(own[wanted[name]], v) for name, v in inside.items()}
     # What is missing is tied to what is there, or it would have been refused.
-    model.load_state_dict({wanted[name]: v for name, v in inside.items()}, strict=False)
+    model.load_state_dict(values, strict=False)
     return [name for name in given if not name.startswith(prefix)]
 
 

@@ -26,6 +26,7 @@ from traintop.analyses.checkup_plan import (
     grounds_broken,
     status_of,
     verdict_of,
+    worst_of,
 )
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome
 from traintop.analyses.target import describe
@@ -139,8 +140,8 @@ def _part(
         # An optimizer may train the very tensors that it is given.
         optimizer_state=copy.deepcopy(context.optimizer_state),
         progress=_progress(context, analysis.title, number, began + seconds),
-        point=lambda _x, _y, _series: None,
-        log=lambda text: context.log(f"{analysis.title}: {text}"),
+        point=_no_point,
+        log=_log(context, analysis.title),
     )
     seed_everything(context.seed)
     module = import_module(f"traintop.analyses.{part.id}")
@@ -166,14 +167,25 @@ def _progress(
     context: Context, title: str, number: int, deadline: float
 ) -> Callable[[int, int, str], None]:
     """The progress of a part as that of the whole; it ends a part that takes too long."""
+    reached = 0
 
     def tell(done: int, total: int, what: str) -> None:
+        nonlocal reached
         if time.monotonic() > deadline:
             raise _OutOfTimeError
-        share = SHARE * done // total if total else 0
-        context.progress(number * SHARE + share, len(PARTS) * SHARE, f"{title}: {what}")
+        # An analysis that counts several things one after the other begins anew with each.
+        reached = max(reached, SHARE * done // total if total else 0)
+        context.progress(number * SHARE + reached, len(PARTS) * SHARE, f"{title}: {what}")
 
     return tell
+
+
+def _no_point(_x: float, _y: float, _series: str) -> None:
+    """The parts have no axis in common for a live chart."""
+
+
+def _log(context: Context, title: str) -> Callable[[str], None]:
+    return lambda text: context.log(f"{title}: {text}")
 
 
 def _result(rows: Sequence[dict[str, Any]], findings: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -182,13 +194,15 @@ def _result(rows: Sequence[dict[str, Any]], findings: Sequence[dict[str, Any]]) 
         for name in SECTIONS
         if (mine := [row for row in rows if row["section"] == name])
     ]
-    first = first_of(rows)
     serious = [found for found in findings if found["severity"] != "info"]
     serious.sort(key=_rank, reverse=True)
-    advice = [step["do"] for found in serious for step in found["next"]]
+    done = {row["analysis"] for row in rows}
+    steps = [step for found in serious for step in found["next"]]
+    advice = [step["do"] for step in steps if step.get("analysis") not in done]
     return {
         "verdict": verdict_of(rows),
-        "first": None if first is None else dict(first),
+        "first": first_of(rows),
+        "worst": worst_of(rows),
         "blocked": [
             {"analysis": row["analysis"], "title": row["title"], "by": row["by"]}
             for row in rows
@@ -201,11 +215,13 @@ def _result(rows: Sequence[dict[str, Any]], findings: Sequence[dict[str, Any]]) 
 
 def summary(result: Mapping[str, Any]) -> list[str]:
     """The report in lines of text: the verdict, what to do, then a line a part."""
-    verdict, first = result["verdict"], result["first"]
+    verdict, first, worst = result["verdict"], result["first"], result["worst"]
     parts = [part for section in result["sections"] for part in section["parts"]]
     told = sum(part["status"] in ("healthy", "info", "warning", "critical") for part in parts)
-    if first is not None:
-        lines = [f"{verdict.upper()}: {first['title']} comes first: {first['line']}"]
+    if worst is not None:
+        lines = [f"{verdict.upper()}: {worst['title']}: {worst['line']}"]
+        if first != worst:
+            lines.append(f"It begins with {first['title']}: {first['line']}")
     elif verdict == "healthy":
         far = "" if told == len(parts) else " as far as could be told"
         lines = [f"HEALTHY{far}: {told} of {len(parts)} checks found nothing wrong"]

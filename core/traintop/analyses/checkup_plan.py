@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Ground = Literal["model", "loss", "numbers", "gradients"]
-"""The model runs; its loss can be computed; that is finite; `backward` is right."""
+Ground = Literal["model", "loss", "numbers", "gradients", "signal"]
+"""The model runs; its loss can be computed; that is finite; `backward` is right; the output depends
+on the input."""
 Status = Literal["healthy", "info", "warning", "critical", "failed", "skipped", "blocked"]
 """`failed`: it could not be told; `skipped`: the target lacks what it needs."""
 
@@ -22,6 +23,8 @@ BROKEN_BY: dict[str, Ground] = {
     "labels_broken": "loss",
     "nan_inf": "numbers",
     "wrong_gradients": "gradients",
+    "class_collapse": "signal",
+    "not_learning": "signal",
 }
 """What a critical finding breaks."""
 SEVERITIES = ("info", "warning", "critical")
@@ -51,6 +54,12 @@ PARTS = (
         vital="loss",
     ),
     Part(
+        id="overfit_one_batch",
+        section="one batch",
+        stands_on=("model", "loss", "numbers"),
+        budget={"steps": 300},
+    ),
+    Part(
         id="gradient_check",
         section="one batch",
         stands_on=("model", "loss", "numbers"),
@@ -78,8 +87,14 @@ PARTS = (
     Part(
         id="lr_find",
         section="hyperparameters",
-        stands_on=("model", "loss", "numbers", "gradients"),
+        stands_on=("model", "loss", "numbers", "gradients", "signal"),
         budget={"num_it": 60},
+    ),
+    Part(
+        id="batch_size",
+        section="hyperparameters",
+        stands_on=("model", "loss", "numbers", "signal"),
+        budget={"most": 256, "step_seconds": 1, "noise_batches": 16},
     ),
 )
 """In the order in which they are run."""
@@ -97,8 +112,10 @@ def grounds_broken(
     part: Part, status: Status, findings: Sequence[Mapping[str, Any]], result: Mapping[str, Any]
 ) -> set[Ground]:
     """What the answer of a part says is broken."""
-    if status == "failed":
-        return set() if part.vital is None else {part.vital}
+    if status == "failed" and part.vital is not None:
+        return {part.vital}
+    if not findings:
+        return set()
     # Numbers that were finite until it had trained on a while may be the learning rate's doing,
     # which is for the range test to tell.
     late = part.id == "nan_source" and result["trained"] and result["looked"] > 1
@@ -121,8 +138,15 @@ def verdict_of(rows: Sequence[Mapping[str, Any]]) -> Status | Literal["not judge
 
 
 def first_of(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The first part that failed: what is critical before what is only a warning."""
-    bad = [row for row in rows if row["status"] == "critical"]
-    bad += [row for row in rows if row["status"] == "failed" and row["vital"]]
-    bad = sorted(bad, key=rows.index) or [row for row in rows if row["status"] == "warning"]
-    return bad[0] if bad else None
+    """The first part that something is wrong with, in the order in which one debugs."""
+    return next((row for row in rows if _is_bad(row)), None)
+
+
+def worst_of(rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """The part that is worst, the first of them."""
+    bad = [row for row in rows if _is_bad(row)]
+    return min(bad, key=lambda row: row["status"] == "warning", default=None)
+
+
+def _is_bad(row: Mapping[str, Any]) -> bool:
+    return row["status"] in ("warning", "critical") or (row["status"] == "failed" and row["vital"])

@@ -46,6 +46,8 @@ class Context:
     """The step of the checkpoint, where it is known."""
     optimizer_state: Mapping[str, Any] | None = None
     """The checkpoint's optimizer `state_dict`, where it holds one."""
+    memory_limit: int | None = None
+    """Bytes of the host's memory beyond which the process is ended."""
     ranks: Ranks = field(default_factory=_alone)
     """The processes that share the analysis. One that does not look at them does all of its work in
     each; only rank 0 is heard."""

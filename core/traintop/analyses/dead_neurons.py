@@ -7,6 +7,7 @@ every sample is looked at, in evaluation mode.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +17,9 @@ from traintop.analyses.context import AnalysisFailedError, Context, Outcome, fin
 
 if TYPE_CHECKING:
     import torch
+
+    _Room = dict[tuple[torch.dtype, torch.device], torch.Tensor]
+    """Kept from layer to layer: memory that is new costs more than the comparison written to it."""
 
 ENOUGH_SAMPLES = 1000
 """A class that comes up once in a hundred is then missed with a probability below 1e-4."""
@@ -27,6 +31,8 @@ SMOOTH = frozenset(("gelu", "silu", "mish"))
 """Never exactly zero far below it; judged with a tolerance."""
 SATURATED_AT = {"tanh": 5.0, "sigmoid": 5.0, "hardtanh": 1.0, "hardsigmoid": 3.0}
 """|input| from which on an activation is flat: DeepDiagnosis' 5, exact for the piecewise ones."""
+EXACT_IN_FLOAT32 = 1 << 24
+"""The largest count up to which float32 holds every whole number."""
 
 
 @dataclass(kw_only=True)
@@ -61,11 +67,12 @@ def run(context: Context) -> Outcome:
         raise AnalysisFailedError(f"samples must be at least 1, not {wanted}")
     tolerance = context.number("tolerance")
     layers: dict[str, _Layer] = {}
+    room: _Room = {}
     counts = True
 
     def seen(name: str, kind: str, before: torch.Tensor, after: torch.Tensor, axis: int) -> None:
         if counts:
-            _count(layers, name, kind, before, after, axis, tolerance)
+            _count(layers, name, kind, before, after, axis, tolerance, room)
 
     # In evaluation mode torch would run a transformer layer as one fused call.
     torch.backends.mha.set_fastpath_enabled(False)
@@ -129,25 +136,49 @@ def _count(
     after: torch.Tensor,
     axis: int,
     tolerance: float,
+    room: _Room,
 ) -> None:
     if kind in SATURATED_AT:
-        silent = before.abs() >= SATURATED_AT[kind]
-    elif kind in SMOOTH:
-        silent = (after <= 0) & (after >= -tolerance)
+        values, low, high = before.abs(), SATURATED_AT[kind], math.inf
     else:
-        silent = after == 0
-    by_unit = silent.movedim(axis, 0).flatten(1) if silent.ndim > 1 else silent.reshape(-1, 1)
+        values, low, high = after, -tolerance if kind in SMOOTH else 0.0, 0.0
+    silent = _count_between(values.reshape(values.shape or (1,)), low, high, axis, room)
+    alive = silent < values.numel() / max(len(silent), 1)
     layer = layers.get(name)
     if layer is None:
-        alive = silent.new_zeros(len(by_unit))
-        layer = layers[name] = _Layer(kind=kind, units=len(by_unit), alive=alive)
-    if len(by_unit) != layer.units:
+        layer = layers[name] = _Layer(kind=kind, units=len(alive), alive=alive)
+    if len(alive) != layer.units:
         layer.varying = True
         return
-    layer.alive |= ~by_unit.all(dim=1)
+    layer.alive |= alive
     layer.silent += float(silent.sum())
-    layer.values += silent.numel()
-    layer.nan = layer.nan or bool(after.isnan().any())
+    layer.values += values.numel()
+    # A sum takes one pass and no memory; that of infinities is NaN, too.
+    layer.nan = layer.nan or (bool(after.sum().isnan()) and bool(after.isnan().any()))
+
+
+def _count_between(
+    values: torch.Tensor, low: float, high: float, axis: int, room: _Room
+) -> torch.Tensor:
+    """How many values of each unit lie in [low, high], shape (units,); NaN does not."""
+    import torch
+
+    place = (values.dtype, values.device)
+    if place not in room or room[place].numel() < values.numel():
+        room[place] = values.new_empty(values.numel())
+    # Into the values' own type, comparisons are several times faster than into booleans.
+    mask = room[place][: values.numel()].view(values.shape)
+    rest = [dim for dim in range(values.ndim) if dim != axis % values.ndim]
+    exact = torch.float32 if values.numel() <= EXACT_IN_FLOAT32 else torch.float64
+
+    def count() -> torch.Tensor:
+        summed = mask.sum(rest, dtype=exact) if rest else mask.to(exact)
+        return summed.double()
+
+    torch.ge(values, low, out=mask)
+    reached = count()
+    torch.gt(values, high, out=mask)
+    return reached - count()
 
 
 def _joined(counted: Sequence[Mapping[str, _Layer]]) -> dict[str, _Layer]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from traintop.analyses.batches import loss_of, move, one_pass, size
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome, finding
+from traintop.analyses.ranks import laid_out_as
 
 if TYPE_CHECKING:
     import torch
@@ -103,7 +104,7 @@ def _put(model: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name in weights:
-                parameter.copy_(weights[name])
+                parameter.copy_(laid_out_as(parameter, weights[name]))
 
 
 def _outcome(context: Context, present: Look, start: Look | None, spoilt: bool) -> Outcome:

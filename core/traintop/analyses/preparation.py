@@ -85,6 +85,7 @@ def prepare(
         initial=initial,
         step=None if state is None else state.step,
         optimizer_state=optimizer_state,
+        memory_limit=request.memory_limit,
         ranks=join(place, model, device, shard=request.shard),
         progress=lambda done, total, what: send("progress", done=done, total=total, what=what),
         point=lambda x, y, series: send("point", x=x, y=y, series=series),

@@ -125,6 +125,16 @@ class Ranks:
                 begin += each.numel()
 
 
+def laid_out_as(held: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """A whole tensor, sharded as another one is; all ranks must ask for it."""
+    mesh, placements = getattr(held, "device_mesh", None), getattr(held, "placements", None)
+    if mesh is None or getattr(value, "device_mesh", None) is not None:
+        return value
+    from torch.distributed.tensor import distribute_tensor
+
+    return distribute_tensor(value.to(held.device, held.dtype), mesh, placements)
+
+
 def _samples(batch: Any) -> int | None:
     """The number of samples, where every tensor of a batch has them along its first axis."""
     try:

@@ -68,9 +68,13 @@ def _items(batch: Any) -> list[Any] | None:
     return list(cast("list[Any]", batch)) if isinstance(batch, list | tuple) else None
 
 
+def _list(batch: Any) -> list[Any]:
+    return (_items(batch) or []) if isinstance(batch, list) else []
+
+
 def _by_sample(batch: Any) -> bool:
     """Whether it is a list with an item a sample; torch's own collation makes no such list."""
-    items = cast("list[Any]", batch) if isinstance(batch, list) else []
+    items = _list(batch)
     return len(items) > 1 and (
         all(isinstance(item, Mapping) for item in items)
         or all(isinstance(item, tuple) for item in items)
@@ -79,7 +83,7 @@ def _by_sample(batch: Any) -> bool:
 
 def _ragged(batch: Any) -> bool:
     """Whether it is a list of tensors of unequal length; several inputs are equal in theirs."""
-    items = cast("list[Any]", batch) if isinstance(batch, list) else []
+    items = _list(batch)
     shapes = [getattr(item, "shape", None) for item in items]
     return all(shapes) and len({shape[0] for shape in shapes if shape}) > 1
 
@@ -92,14 +96,23 @@ def _pick(batch: Any, indexes: list[int], total: int, *, outermost: bool = False
         pairs = cast("Mapping[str, Any]", batch).items()
         picked = {key: _pick(value, indexes, total) for key, value in pairs}
         # Hugging Face's batches are dicts with attributes.
-        return type(batch)(picked) if isinstance(batch, UserDict) else picked
+        if isinstance(batch, UserDict):
+            return cast("Any", batch).__class__(picked)
+        return picked
     items = _items(batch)
     if items is None:
         return batch
-    if not outermost and len(items) == total and not all(_holds(item, total) for item in items):
+    if not outermost and len(items) == total and not _structured(items, total):
         return type(batch)(items[i] for i in indexes)
     parts = [_pick(item, indexes, total) for item in items]
     return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+
+
+def _structured(items: Sequence[Any], total: int) -> bool:
+    """Whether items, as many as there are samples, are parts with all samples in each."""
+    held = [_holds(item, total) for item in items]
+    tensors = all(hasattr(item, "shape") for item in items)
+    return all(held) if tensors else any(held)
 
 
 def _holds(item: Any, total: int) -> bool:

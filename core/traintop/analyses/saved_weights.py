@@ -51,3 +51,9 @@ class SavedWeights:
                 parameter.copy_(value)
                 parameter.grad = None
         self._buffers.restore()
+
+    def changed(self) -> bool:
+        """Whether any parameter has changed since."""
+        import torch
+
+        return any(not torch.equal(parameter, value) for parameter, value in self._parameters)

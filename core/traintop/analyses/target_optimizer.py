@@ -24,13 +24,12 @@ def build_optimizer(
         state: A `state_dict`; where it does not load, that is logged, and the optimizer is fresh.
 
     Raises:
-        AnalysisFailedError: The target has none.
+        AnalysisFailedError: The target has none, or it cannot be built.
     """
-    make = context.target.optimizer
-    if make is None:
-        raise AnalysisFailedError("give the Target optimizer=lambda params: ...")
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    optimizer = make(trained)
+    if not trained:
+        raise AnalysisFailedError("no parameter of the model asks for a gradient: nothing trains")
+    optimizer = _build(context, trained)
     if state is None:
         return optimizer
     try:
@@ -38,5 +37,24 @@ def build_optimizer(
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         context.log(f"the checkpoint's optimizer state does not fit, so a fresh one: {reason}")
-        return make(trained)
+        return _build(context, trained)
+    return optimizer
+
+
+def _build(context: Context, parameters: list[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    make = context.target.optimizer
+    if make is None:
+        raise AnalysisFailedError("give the Target optimizer=lambda params: ...")
+    try:
+        optimizer = make(parameters)
+    except Exception as error:
+        raise AnalysisFailedError(
+            f"the Target's optimizer raised {type(error).__name__}: {error}; give it as "
+            "optimizer=lambda params: torch.optim.AdamW(params, lr=1e-3)"
+        ) from error
+    # Read as it is used: a wrapper of an optimizer need not be one.
+    if not hasattr(optimizer, "param_groups") or not hasattr(optimizer, "step"):
+        raise AnalysisFailedError(
+            f"the Target's optimizer returned a {type(optimizer).__name__}: return an optimizer"
+        )
     return optimizer

@@ -99,6 +99,7 @@ def _previous(
     from traintop.analyses.checkpoints import load_into, read_checkpoint
     from traintop.analyses.context import AnalysisFailedError
     from traintop.analyses.saved_weights import SavedWeights
+    from traintop.analyses.weight_statistics import whole
 
     path = context.compare[0] if context.compare else _checkpoint_before(context.checkpoint)
     if path is None:
@@ -113,7 +114,7 @@ def _previous(
         context.log(f"not compared with the checkpoint before: {error}")
         return {}, None
     held = dict(context.model.named_parameters())
-    values = {name: held[name].detach().cpu().clone() for name in names}
+    values = {name: whole(held[name].detach()).cpu().clone() for name in names}
     saved.restore()
     return values, (path, state.step)
 

@@ -105,6 +105,7 @@ def _run(request: Request, place: Ranks, events: Events) -> None:
     from traintop.analyses.context import AnalysisFailedError
     from traintop.analyses.preparation import prepare
     from traintop.analyses.ranks import leave
+    from traintop.analyses.target import describe
 
     began = time.monotonic()
     analysis = ANALYSES.get(request.analysis)
@@ -128,7 +129,13 @@ def _run(request: Request, place: Ranks, events: Events) -> None:
         device=str(context.device),
     )
     module = importlib.import_module(f"traintop.analyses.{analysis.id}")
-    outcome = module.run(context)
+    try:
+        outcome = module.run(context)
+    except AnalysisFailedError:
+        raise
+    except Exception as error:
+        reason = _out_of_memory(error) or _advised(analysis.id, describe(error))
+        raise AnalysisFailedError(reason) from error
     leave()
     events.send(
         "result",
@@ -159,6 +166,14 @@ def _out_of_memory(error: Exception) -> str | None:
     return f"out of memory on {where}\n{kind}: {text.splitlines()[0] if text else ''}"
 
 
+def _advised(analysis: str, text: str) -> str:
+    """What the target's code raised when it was run, with what to do in the first line."""
+    first, *rest = text.splitlines()
+    if analysis != "shapes":
+        first += "; run the analysis shapes to see whether model, batch and loss fit together"
+    return "\n".join([first, *rest])
+
+
 def _strict(value: object) -> object:
     """The value with numbers that JSON has no words for written as in the diagnostics format."""
     if isinstance(value, float) and not math.isfinite(value):
@@ -175,4 +190,12 @@ def _strict(value: object) -> object:
 if __name__ in ("__main__", "__mp_main__"):
     bootstrap()
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    code = main(sys.argv[1])
+    if any(
+        not each.daemon for each in threading.enumerate() if each is not threading.main_thread()
+    ):
+        # A thread of the target's that goes on would keep the process from ending.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import ClassVar
 
 from textual.containers import Horizontal, Vertical
@@ -136,6 +137,11 @@ class FindingsScreen(RunScreen):
         test = runnable(finding)
         if test is None:
             self.notify("No analysis of this program answers this finding; see what comes next.")
-        else:
-            checkpoint = self.model.checkpoint_named(test.checkpoint)
-            host_of(self).start_analysis(test.analysis or "", checkpoint)
+            return
+        checkpoint = self.model.checkpoint_named(test.checkpoint)
+        if checkpoint is None and test.checkpoint is not None:
+            found = self.model.checkpoint_for(finding.onset_step)
+            checkpoint = None if found is None else found.path
+            name = Path(test.checkpoint).name
+            self.notify(f"{name} is not there any more: another is taken.", markup=False)
+        host_of(self).start_analysis(test.analysis or "", checkpoint)

@@ -21,7 +21,7 @@ class ChangesTable(ScrollText):
     def lines(self, width: int) -> list[Row]:
         """Write what differs between the two."""
         items = self.model.shown_jobs()
-        return change_rows(*items, width) if len(items) == 2 else []
+        return change_rows(items[0], items[1], width) if len(items) == 2 else []
 
 
 def change_rows(before: JobItem, after: JobItem, width: int) -> list[Row]:
@@ -35,14 +35,14 @@ def change_rows(before: JobItem, after: JobItem, width: int) -> list[Row]:
     rows: list[Row] = [((title, "title"),)]
     longest = max((cell_width(each.what) for each in found), default=0)
     room = max(min(longest, width - 2 * _VALUE_WIDTH - 4), 8)
-    for each in found:
-        rows.append(
-            (
-                (fit_middle(each.what, room), "label"),
-                (f"  {_text(each.before):>{_VALUE_WIDTH}}", "text"),
-                (f"  {_text(each.after):>{_VALUE_WIDTH}}", "title"),
-            )
+    rows += [
+        (
+            (fit_middle(each.what, room), "label"),
+            (f"  {_text(each.before):>{_VALUE_WIDTH}}", "text"),
+            (f"  {_text(each.after):>{_VALUE_WIDTH}}", "title"),
         )
+        for each in found
+    ]
     return rows
 
 

@@ -6,10 +6,10 @@ from textual import events
 
 from traintop.analyses import ANALYSES
 from traintop.records import Checkpoint
+from traintop_tui.analyses_model import NO_TARGET
 from traintop_tui.charts.cells import Row, Rows, cell_width, fit, fit_middle
 from traintop_tui.charts.numbers import format_bytes, format_value
 from traintop_tui.host import host_of
-from traintop_tui.analyses_model import NO_TARGET
 from traintop_tui.widgets.canvas import Canvas, pad_rows
 from traintop_tui.wrapping import wrap
 
@@ -65,13 +65,13 @@ class JobTable(Canvas):
         """Say what could be run."""
         rows: list[Row] = [(("Analyses", "title"),)]
         lines = ["None yet. Each runs in a process of its own and leaves the run as it is:"]
-        lines += [
-            f"{analysis.key or 'A'}  {analysis.title}: {analysis.description.lower()}"
-            for analysis in ANALYSES.values()
-        ]
-        lines.append("A  choose one from a list")
         if self.model.target is None:
             lines.append(f"Not yet: {NO_TARGET}.")
+        lines.append("A  choose one from a list, which says what can run now")
+        lines += [
+            f"{analysis.key or 'A'}  {analysis.title}: {analysis.description}"
+            for analysis in ANALYSES.values()
+        ]
         rows += [((part, "text"),) for line in lines for part in wrap(line, width)]
         problems = [line for each in self.model.damaged_results() for line in wrap(each, width)]
         return rows + [((line, "severity.warning"),) for line in problems]

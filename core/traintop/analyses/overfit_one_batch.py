@@ -1,0 +1,252 @@
+"""Overfitting one batch: a few samples, the same again and again, until the loss is near zero.
+
+After Karpathy, "A Recipe for Training Neural Networks" (2019), and Braiek and Khomh, "Testing
+Feedforward Neural Networks Training Programs" (TheDeepChecker, 2023). A model, a loss and gradients
+that are in order can learn a few samples by heart; whatever keeps them from it keeps them from
+learning anything. What regularises is off: weight decay and label smoothing are zero, and every
+step draws the same random numbers, so that dropout masks, noise and augmentation in the model or
+the step belong to the batch.
+
+It is tried with the target's optimizer. Where that does not get there, Adam tries too, which tells
+a model that cannot learn from a learning rate that does not let it.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any, cast
+
+from traintop.analyses.batches import draw, loss_of, move, seed_everything
+from traintop.analyses.context import AnalysisFailedError, Context, Outcome
+from traintop.analyses.one_batch_findings import judge
+from traintop.analyses.one_batch_rule import Attempt, course, goal, spread
+from traintop.analyses.samples import count, pick
+from traintop.analyses.saved_weights import SavedBuffers, SavedWeights
+
+if TYPE_CHECKING:
+    import torch
+
+    from traintop.analyses.target import Target
+
+ADAM_LR = 1e-3
+"""The default of its authors (Kingma and Ba, 2015)."""
+BATCHES_LOOKED_AT = 20
+"""For one with more than one class."""
+NAMES_LISTED = 5
+
+
+def run(context: Context) -> Outcome:
+    """Train on the batch until the loss is near zero or the steps are used up.
+
+    Raises:
+        AnalysisFailedError: A bad option, no batch, no loss, nothing to train, or sharded weights.
+    """
+    steps, wanted = int(context.number("steps")), int(context.number("samples"))
+    if steps < 1 or wanted < 1:
+        raise AnalysisFailedError("steps and samples must be at least 1")
+    if context.ranks.sharded:
+        raise AnalysisFailedError("one batch cannot tell with sharded weights: leave --shard out")
+    if not any(each.requires_grad for each in context.model.parameters()):
+        raise AnalysisFailedError("the model has no trainable parameter: all are frozen")
+    target = _without_smoothing(context)
+    batch, samples = _choose(context, wanted)
+    classes = target.step is None and _labels(batch, samples, flat=False) is not None
+    saved = SavedWeights(context.model)
+    if context.number("fresh"):
+        _start_fresh(context)
+    begin = SavedWeights(context.model)
+    context.model.train()
+    makers: list[Callable[[Sequence[torch.nn.Parameter]], torch.optim.Optimizer]] = []
+    if target.optimizer is not None:
+        makers.append(target.optimizer)
+    makers.append(_adam)
+    attempts: list[Attempt] = []
+    for number, make in enumerate(makers):
+        begin.restore()
+        attempts.append(_fit(context, target, batch, make, steps, (number, len(makers)), classes))
+        if attempts[-1].course == "fitted" or not math.isfinite(attempts[0].losses[0]):
+            break
+    saved.restore()
+    passed, reason, findings = judge(
+        attempts, has_own=target.optimizer is not None, context=context
+    )
+    shown = min(attempts, key=_rank)
+    initial = attempts[0].losses[0]
+    return Outcome(
+        result={
+            "losses": shown.losses,
+            "initial_loss": initial,
+            "final_loss": shown.losses[-1],
+            "steps": shown.steps,
+            "passed": passed,
+            "reason": reason,
+            "goal": goal(initial, classes=classes) if math.isfinite(initial) else None,
+            "samples": samples,
+            "attempts": [
+                {
+                    "optimizer": each.optimizer,
+                    "lr": each.lr,
+                    "steps": each.steps,
+                    "final_loss": each.losses[-1],
+                    "course": each.course,
+                    "losses": each.losses,
+                }
+                for each in attempts
+            ],
+            "without_gradient": attempts[0].without_gradient,
+        },
+        findings=findings,
+    )
+
+
+def summary(result: Mapping[str, Any]) -> list[str]:
+    """The result in lines of text."""
+    samples = result["samples"]
+    head = "passed" if result["passed"] else "FAILED"
+    lines = [f"{head} on one batch of {samples} samples: {result['reason']}"]
+    for each in result["attempts"]:
+        final = float(each["final_loss"])  # JSON has the words "NaN" and "Infinity"
+        lines.append(
+            f"{each['optimizer']} at lr {each['lr']:.1e}: loss {float(each['losses'][0]):.4g} -> "
+            f"{final:.4g} in {each['steps']} steps ({each['course'].replace('_', ' ')})"
+        )
+    lost = result["without_gradient"]
+    if lost:
+        more = " ..." if len(lost) > NAMES_LISTED else ""
+        lines.append(f"{len(lost)} without gradient: {', '.join(lost[:NAMES_LISTED])}{more}")
+    return lines
+
+
+def _rank(attempt: Attempt) -> tuple[bool, float]:
+    """The fitted one, else the one that came lowest."""
+    last = attempt.losses[-1]
+    return attempt.course != "fitted", last if math.isfinite(last) else math.inf
+
+
+def _choose(context: Context, wanted: int) -> tuple[Any, int]:
+    """A few samples of a batch that has more than one class, where there are classes."""
+    first = None
+    for batch in islice(draw(context.target.train or (), context.seed), BATCHES_LOOKED_AT):
+        try:
+            total = count(batch)
+        except AnalysisFailedError:
+            context.log("the batch cannot be cut into samples, so it is taken whole")
+            return move(batch, context.device), 1
+        labels = _labels(batch, total)
+        if labels is None:
+            return move(pick(batch, range(min(wanted, total))), context.device), min(wanted, total)
+        chosen = move(pick(batch, spread(labels, wanted)), context.device)
+        if len(set(labels)) > 1 or wanted == 1:
+            return chosen, min(wanted, total)
+        first = first or (chosen, min(wanted, total))
+    if first is None:
+        raise AnalysisFailedError("the data holds no batch")
+    context.log("every batch looked at has one class only: even a model that sees nothing fits it")
+    return first
+
+
+def _labels(batch: Any, samples: int, *, flat: bool = True) -> list[int] | None:
+    """The classes of a batch, where its last part is whole numbers; `flat`: one a sample."""
+    import torch
+
+    parts = cast("list[Any]", batch) if isinstance(batch, list | tuple) else []
+    last = parts[-1] if len(parts) > 1 else None
+    if not isinstance(last, torch.Tensor) or last.is_floating_point() or last.is_complex():
+        return None
+    if flat and (last.ndim != 1 or len(last) != samples):
+        return None
+    return cast("list[int]", last.flatten().tolist())
+
+
+def _without_smoothing(context: Context) -> Target:
+    """The target with label smoothing off: with it no loss comes near zero."""
+    loss = context.target.loss
+    smoothing = getattr(loss, "label_smoothing", 0.0)
+    if context.target.step is not None or not isinstance(smoothing, float) or smoothing <= 0:
+        return context.target
+    loss = copy.copy(loss)
+    cast("Any", loss).label_smoothing = 0.0
+    context.log(f"label smoothing ({smoothing:g}) is off: with it the loss cannot come near zero")
+    return replace(context.target, loss=loss)
+
+
+def _start_fresh(context: Context) -> None:
+    """Put the weights back that the target has built."""
+    import torch
+
+    if context.initial is None:
+        raise AnalysisFailedError("the fresh weights were not kept: set fresh to 0")
+    with torch.no_grad():
+        for name, parameter in context.model.named_parameters():
+            parameter.copy_(context.initial[name])
+
+
+def _adam(parameters: Sequence[torch.nn.Parameter]) -> torch.optim.Optimizer:
+    import torch
+
+    return torch.optim.Adam(parameters, lr=ADAM_LR)
+
+
+def _has_gradient(parameter: torch.nn.Parameter) -> bool:
+    grad = parameter.grad
+    if grad is None:
+        return False
+    return bool((grad.coalesce().values() if grad.is_sparse else grad).any())
+
+
+def _fit(
+    context: Context,
+    target: Target,
+    batch: Any,
+    make: Callable[[Sequence[torch.nn.Parameter]], torch.optim.Optimizer],
+    steps: int,
+    place: tuple[int, int],
+    classes: bool,
+) -> Attempt:
+    import torch
+
+    model = context.model
+    before, buffers = SavedWeights(model), SavedBuffers(model)
+    trained = {name: each for name, each in model.named_parameters() if each.requires_grad}
+    optimizer = make(list(trained.values()))
+    for group in optimizer.param_groups:
+        if "weight_decay" in group:
+            group["weight_decay"] = 0.0
+    lr = max(float(group["lr"]) for group in optimizer.param_groups)
+    name = type(optimizer).__name__
+
+    # As a closure, since there are optimizers that look at the loss more than once a step.
+    def closure() -> float:
+        seed_everything(context.seed)
+        buffers.restore()
+        optimizer.zero_grad()
+        loss = loss_of(target, model, batch)
+        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        return float(loss.detach())
+
+    losses: list[float] = []
+    without_gradient: list[str] = []
+    near = -math.inf
+    for done in range(steps + 1):
+        with torch.enable_grad():
+            loss = optimizer.step(closure)
+        losses.append(loss)
+        if not done:
+            near = goal(loss, classes=classes) if math.isfinite(loss) else -math.inf
+            without_gradient = [key for key, each in trained.items() if not _has_gradient(each)]
+        context.point(done, loss, name)
+        context.progress(place[0] * steps + done, place[1] * steps, f"{name}, loss {loss:.4g}")
+        if not math.isfinite(loss) or loss <= near:
+            break
+    return Attempt(
+        optimizer=name,
+        lr=lr,
+        losses=losses,
+        course=course(losses, near),
+        moved=before.changed(),
+        without_gradient=without_gradient,
+    )
