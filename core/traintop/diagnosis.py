@@ -6,12 +6,17 @@ not three ailments.
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
 
 from traintop.detectors.precedence import EXPLAINED_BY, LEADS_TO
 from traintop.records import SEVERITIES, Finding, Severity
+
+STEP = re.compile(r"\bstep \d|\bfirst step\b")
+"""What a title that names its step itself has."""
 
 SLACK_STEPS = 20
 """Onsets are estimates: a consequence may seem to begin so many steps before its cause, or after
@@ -139,17 +144,34 @@ def _episode(group: list[Finding], roots: list[Finding]) -> Episode:
 
 
 def _story(findings: Sequence[Finding]) -> str:
-    root, *rest = findings
+    root = findings[0]
+    counted = Counter(each.id for each in findings)
     because = f" ({root.causes[0].because})" if root.causes else ""
-    parts = [f"{root.title} at step {root.onset_step}{because}"]
-    counted: dict[str, int] = {}
-    for each in rest:
-        counted[each.id] = counted.get(each.id, 0) + 1
-        if counted[each.id] == 1:
-            parts.append(f"{_lower(each.title)} at step {each.onset_step}")
-    story = ", then ".join(parts)
-    again = [f"{name} {count} times" for name, count in counted.items() if count > 1]
-    return story + (f"; {', '.join(again)}" if again else "")
+    story = f"{root.title}{_when(root)}{because}{_again(counted[root.id])}"
+    step = root.onset_step
+    told = {root.id}
+    for each in findings[1:]:
+        if each.id in told:
+            continue
+        told.add(each.id)
+        title, again = _lower(each.title), _again(counted[each.id])
+        if each.onset_step < step:  # It began before what it follows from.
+            story += f"; from step {each.onset_step} on {title}{again}"
+        elif each.onset_step == step:
+            story += f", and {title}{again}"
+        else:
+            story += f", then {title}{_when(each)}{again}"
+        step = each.onset_step
+    return story
+
+
+def _when(finding: Finding) -> str:
+    """Its step, unless its title has it already."""
+    return "" if STEP.search(finding.title) else f" at step {finding.onset_step}"
+
+
+def _again(count: int) -> str:
+    return f" ({count} episodes)" if count > 1 else ""
 
 
 def _lower(title: str) -> str:

@@ -21,6 +21,12 @@ JUMP = 2.0
 WARM_UP_RECORDS = 3
 """The first steps of a warm-up from next to nothing are no jumps."""
 
+LISTED_JUMPS = 4
+"""Jumps of the learning rate that are told one by one."""
+
+FLAT, SLOW = 0.005, 0.02
+"""Relative changes within the last third of a loss below which it is flat, or moves slowly."""
+
 SHARE = 0.1
 """Share of a series, at its end or beginning, that a level is the median of."""
 
@@ -40,6 +46,8 @@ class _Curve(NamedTuple):
     nonfinite: int
     name: str
     """As its writer has it."""
+    lost: float | None
+    """Since which step no value is finite any more."""
 
     @property
     def first(self) -> float:
@@ -77,7 +85,10 @@ class _Curves:
         finite = np.isfinite(values)
         if not finite.any():
             return None
-        return _Curve(steps[finite], values[finite], int(len(values) - finite.sum()), ref.name)
+        end = int(np.flatnonzero(finite)[-1]) + 1
+        lost = float(steps[end]) if end < len(steps) - 1 else None  # One alone may be skipped.
+        bad = int(len(values) - finite.sum())
+        return _Curve(steps[finite], values[finite], bad, ref.name, lost)
 
 
 def summarise(
@@ -114,19 +125,21 @@ def _learning_rate(curves: _Curves) -> Iterator[str]:
     if values.max() - values.min() <= CONSTANT * abs(high):
         yield f"{high:.3g}, constant over {len(values)} records"
         return
-    parts: list[str] = []
-    if peak and values[0] < high / 1.05:
-        parts.append(f"rises from {values[0]:.3g} to {high:.3g} until step {steps[peak]:.0f}")
-    else:
-        parts.append(f"begins at {values[0]:.3g}")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         factor = values[1:] / values[:-1]
     jumps = np.flatnonzero((factor >= JUMP) | (factor <= 1 / JUMP))
     jumps = jumps[jumps >= WARM_UP_RECORDS]
-    named = [f"{factor[jump]:.3g}x at step {steps[jump + 1]:.0f}" for jump in jumps[:4].tolist()]
-    if named:
-        more = len(jumps) - len(named)
-        parts.append(f"jumps {', '.join(named)}" + (f" and {more} times more" if more else ""))
+    parts: list[str] = []
+    if peak and values[0] < high / 1.05 and (peak - 1) not in jumps:
+        parts.append(f"rises from {values[0]:.3g} to {high:.3g} until step {steps[peak]:.0f}")
+    else:
+        parts.append(f"begins at {values[0]:.3g}")
+    parts += [
+        f"jumps from {values[jump]:.3g} to {values[jump + 1]:.3g} at step {steps[jump + 1]:.0f}"
+        for jump in jumps[:LISTED_JUMPS].tolist()
+    ]
+    if len(jumps) > LISTED_JUMPS:
+        parts.append(f"jumps {len(jumps) - LISTED_JUMPS} times more")
     if values[-1] < high / 1.05:
         parts.append(f"is {values[-1]:.3g} now ({values[-1] / high:.2g} of its peak)")
     yield ", ".join(parts)
@@ -149,6 +162,8 @@ def _loss(curves: _Curves) -> Iterator[str]:
 
 def _trend(curve: _Curve) -> str:
     """Whether the last third still falls, by the medians of its halves."""
+    if curve.lost is not None:
+        return ""  # What came before the end is no trend at the end.
     third = curve.values[-max(6, len(curve.values) // 3) :]
     if len(third) < 6:
         return ""
@@ -157,11 +172,16 @@ def _trend(curve: _Curve) -> str:
     if before == 0:
         return ""
     change = (after - before) / abs(before)
-    words = "flat" if abs(change) < 0.005 else "still falling" if change < 0 else "rising"
-    return f", {words} at the end ({change:+.1%} within the last third)"
+    words = "still falling" if change < 0 else "rising"
+    if abs(change) < SLOW:
+        words = "flat" if abs(change) < FLAT else f"{words} slowly"
+    size = f"{change:+.1%}" if abs(change) < 10 else f"{after / before:.3g} times"
+    return f", {words} at the end ({size} within the last third)"
 
 
 def _bad(curve: _Curve) -> str:
+    if curve.lost is not None:
+        return f", not finite since step {curve.lost:.0f} ({curve.nonfinite} values)"
     return f", {curve.nonfinite} values not finite" if curve.nonfinite else ""
 
 

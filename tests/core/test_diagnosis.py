@@ -76,7 +76,7 @@ def test_repetitions_are_counted() -> None:
         *(finding("loss_spike", 50 * n, episode=n, title="Loss spike") for n in range(1, 4)),
     ]
     (story,) = episodes(found)
-    assert story.story.endswith("then loss spike at step 50; loss_spike 3 times")
+    assert story.story.endswith("then loss spike at step 50 (3 episodes)")
 
 
 @pytest.mark.parametrize("table", [EXPLAINED_BY, LEADS_TO])

@@ -34,7 +34,7 @@ def test_a_topic_of_which_nothing_was_logged_is_left_out(tmp_path: Path) -> None
     [
         ([3e-4] * 10, "0.0003, constant over 10 records"),
         ([1e-4, 2e-4, 3e-4, 3e-4, 1.5e-4], "rises from 0.0001 to 0.0003 until step 2"),
-        ([1e-2] * 5 + [1e-3] * 5, "jumps 0.1x at step 5, is 0.001 now (0.1 of its peak)"),
+        ([1e-2] * 5 + [1e-3] * 5, "jumps from 0.01 to 0.001 at step 5, is 0.001 now (0.1 of its peak)"),
     ],
 )
 def test_the_shape_of_the_schedule(tmp_path: Path, rates: list[float], words: str) -> None:

@@ -126,7 +126,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     span = result["alphas"][-1]
     lines = [
         f"loss {center:.4g} at the weights, over {result['samples']} samples",
-        f"{known.min():.4g} to {known.max():.4g} within {span:g} filter norms, {values.size} points",
+        f"{known.min():.4g} to {known.max():.4g} up to {span:g} filter norms from them",
     ]
     broken = values.size - known.size
     if broken:

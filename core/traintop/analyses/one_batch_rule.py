@@ -13,6 +13,9 @@ NEAR_ZERO = 0.05
 no model can tell: among 8 sequences of 16 tokens up to ln(8) / 16, some 3 % of what a vocabulary of
 50 begins with. A network that does not see its input keeps the entropy of the labels, 40 % or more
 of the initial loss as soon as classes are mixed."""
+NEARER = 0.2
+"""Share of what is near zero at which the test is over at once; it is pursued for `EXTRA_STEPS`."""
+EXTRA_STEPS = 50
 NEAR_ZERO_NATS = 0.01
 """Cross-entropy at which the right class has a probability of 0.99; for weights already trained."""
 LITTLE = 0.1
@@ -70,12 +73,20 @@ def goal(initial: float, *, classes: bool) -> float:
     return max(near, NEAR_ZERO_NATS) if classes else near
 
 
+def over(losses: Sequence[float], near: float) -> bool:
+    """Whether more steps would tell no more."""
+    if not math.isfinite(losses[-1]) or losses[-1] <= min(NEARER * near, near):
+        return True
+    reached = next((step for step, loss in enumerate(losses) if loss <= near), len(losses))
+    return len(losses) > reached + EXTRA_STEPS
+
+
 def course(losses: Sequence[float], near: float) -> Course:
     """What became of the loss; the first is that before any step."""
     first, last = losses[0], losses[-1]
     if not all(map(math.isfinite, losses)):
         return "not_finite"
-    if last <= near:
+    if min(losses) <= near:
         return "fitted"
     scale = abs(first) or 1.0
     if last > first + (ROSE - 1) * scale:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, cast
 from traintop.analyses.batches import draw, loss_of, move, seed_everything
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome
 from traintop.analyses.one_batch_findings import judge
-from traintop.analyses.one_batch_rule import Attempt, course, goal, spread
+from traintop.analyses.one_batch_rule import Attempt, course, goal, over, spread
 from traintop.analyses.samples import count, pick
 from traintop.analyses.saved_weights import SavedBuffers, SavedWeights
 
@@ -240,7 +240,7 @@ def _fit(
             without_gradient = [key for key, each in trained.items() if not _has_gradient(each)]
         context.point(done, loss, name)
         context.progress(place[0] * steps + done, place[1] * steps, f"{name}, loss {loss:.4g}")
-        if not math.isfinite(loss) or loss <= near:
+        if over(losses, near):
             break
     return Attempt(
         optimizer=name,
