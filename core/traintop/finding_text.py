@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from traintop.records import Finding, Severity
 
 LISTED_EPISODES = 3
 """Episodes of one ailment that are over and are written one by one; more are summed up."""
+
+
+WHOLE = 1e6
+"""Whole numbers below this are written in full."""
 
 
 class Section(NamedTuple):
@@ -36,13 +43,32 @@ def sections(findings: Sequence[Finding]) -> list[Section]:
     return found
 
 
+def told_once(findings: Sequence[Finding]) -> list[Finding]:
+    """Leave out of the findings of one story the tests and fixes that an earlier one has."""
+    told: set[str] = set()
+    found: list[Finding] = []
+    for finding in findings:
+        tests = {test: test.analysis or test.do for test in finding.next}
+        # What comes after the values says why: `lr 0.1 -> 0.01, as before step 9`.
+        fixes = {fix: re.split(r"[,:] ", fix, maxsplit=1)[0] for fix in finding.fixes}
+        found.append(
+            msgspec.structs.replace(
+                finding,
+                next=tuple(test for test, key in tests.items() if key not in told),
+                fixes=tuple(fix for fix, key in fixes.items() if key not in told),
+            )
+        )
+        told.update(tests.values(), fixes.values())
+    return found
+
+
 def evidence_lines(finding: Finding) -> list[str]:
     """Write each piece of evidence with its threshold in one line."""
     lines: list[str] = []
     for evidence in finding.evidence:
-        line = f"{evidence.what}: {evidence.value:.4g}"
+        line = f"{evidence.what}: {_number(evidence.value)}"
         if evidence.threshold is not None:
-            line += f" (threshold {evidence.threshold:.4g})"
+            line += f" (threshold {_number(evidence.threshold)})"
         if evidence.step is not None:
             line += f" at step {evidence.step}"
         lines.append(line)
@@ -56,6 +82,12 @@ def next_lines(finding: Finding) -> list[str]:
         + (f" [{test.analysis} {test.checkpoint or ''}".rstrip() + "]" if test.analysis else "")
         for test in finding.next
     ]
+
+
+def _number(value: float) -> str:
+    """Four digits, but whole numbers, of records or of a loss scale, in full."""
+    whole = float(value).is_integer() and abs(value) < WHOLE
+    return f"{value:.0f}" if whole else f"{value:.4g}"
 
 
 class _Kind(NamedTuple):

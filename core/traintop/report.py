@@ -9,7 +9,7 @@ import msgspec
 
 from traintop import strict_json
 from traintop.diagnosis import Episode, episodes
-from traintop.finding_text import Section, sections
+from traintop.finding_text import Section, next_lines, sections, told_once
 from traintop.records import (
     SEVERITIES,
     DetectorFailure,
@@ -129,10 +129,13 @@ def to_text(report: CheckReport) -> str:
             lines += [f"  {label + ':':9} {text}" for label, text in section.lines]
     if recommended := _recommendations(report):
         lines += ["", "What to do, in this order:"]
-        lines += [f"  {number}. {text}" for number, text in enumerate(recommended, 1)]
+        for number, (first, *rest) in enumerate(recommended, 1):
+            lines += [f"  {number}. {first}", *(f"     {text}" for text in rest)]
     if report.muted:
         lines += ["", f"Muted: {_muted(report)}"]
-    if report.not_judged:
+    if report.verdict == "not judged" and report.not_judged:
+        lines += ["", f"Not judged: {_nothing_known(report)}"]
+    elif report.not_judged:
         lines += ["", "Not judged:"]
         lines += [f"  {text}" for text in map(_blind, report.not_judged)]
     for failure in report.failures:
@@ -155,10 +158,13 @@ def to_markdown(report: CheckReport) -> str:
             lines += [f"- {label}: {text}" for label, text in section.lines]
     if recommended := _recommendations(report):
         lines += ["", "## What to do", ""]
-        lines += [f"{number}. {text}" for number, text in enumerate(recommended, 1)]
+        for number, (first, *rest) in enumerate(recommended, 1):
+            lines += [f"{number}. {first}", *(f"   - {text}" for text in rest)]
     if report.muted:
         lines += ["", f"Muted: {_muted(report)}"]
-    if report.not_judged:
+    if report.verdict == "not judged" and report.not_judged:
+        lines += ["", f"Not judged: {_nothing_known(report)}"]
+    elif report.not_judged:
         lines += [
             "",
             "## Not judged",
@@ -225,7 +231,7 @@ def _told(report: CheckReport) -> list[tuple[str, list[Section]]]:
     found = episodes(report.findings)
     stories = [each for each in found if len(each.findings) > 1]
     alone = sections([each.findings[0] for each in found if len(each.findings) == 1])
-    told = [(each.story, sections(each.findings)) for each in stories]
+    told = [(each.story, sections(told_once(each.findings))) for each in stories]
     told += [("", [section]) for section in alone]
     return sorted(told, key=lambda each: -max(_rank(section) for section in each[1]))
 
@@ -234,16 +240,30 @@ def _rank(section: Section) -> int:
     return SEVERITIES.index(section.severity)
 
 
-def _recommendations(report: CheckReport) -> list[str]:
-    """The first test and the first fixes of each episode that is more than advice."""
-    found: list[str] = []
-    for episode in episodes(report.findings):
-        if episode.severity == "info":
-            continue
+def _recommendations(report: CheckReport) -> list[list[str]]:
+    """The first test and the fixes of each episode that is no mere advice, the open ones first."""
+    found: dict[tuple[str, ...], None] = {}
+    worth = (each for each in episodes(report.findings) if each.severity != "info")
+    for episode in sorted(worth, key=lambda each: each.resolved_step is not None):
         root = episode.findings[0]
-        found += [test.do for test in root.next[:1]]
-        found += [f"if that confirms it: {fix}" for fix in root.fixes[:2]]
-    return list(dict.fromkeys(found))
+        lines = next_lines(root)[:1]
+        if lines and episode.resolved_step is not None:
+            lines[0] += f" (over at step {episode.resolved_step})"
+        begins = "if that confirms it: " if lines else ""
+        for fix in root.fixes:
+            lines.append(begins + fix.removeprefix("or "))
+            begins = "or: "
+        if lines:
+            found[tuple(lines)] = None
+    return [list(lines) for lines in found]
+
+
+def _nothing_known(report: CheckReport) -> str:
+    """Say why nothing is judged, rather than what every single detector lacks."""
+    return (
+        "there is no loss, metric or layer here that traintop knows; "
+        f"`traintop describe {report.path}` shows what was read"
+    )
 
 
 def _muted(report: CheckReport) -> str:

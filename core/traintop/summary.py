@@ -229,12 +229,17 @@ def _updates(curves: _Curves) -> Iterator[str]:
 def _resources(curves: _Curves) -> Iterator[str]:
     throughput = curves.get("throughput")
     if throughput is not None:
-        yield f"throughput {throughput.first:.4g} -> {throughput.last:.4g} samples/s"
+        yield f"throughput {_size(throughput.first)} -> {_size(throughput.last)} samples/s"
     memory = curves.get("gpu_memory")
     if memory is not None:
         name = memory.name.lower()
         unit = " GB" if name.endswith(("gb", "gib")) else " MB" if name.endswith("mb") else ""
         yield (
-            f"GPU memory {memory.first:.4g} -> {memory.last:.4g}{unit}, "
-            f"at most {memory.values.max():.4g}{unit}"
+            f"GPU memory {_size(memory.first)} -> {_size(memory.last)}{unit}, "
+            f"at most {_size(memory.values.max())}{unit}"
         )
+
+
+def _size(value: float) -> str:
+    """Four digits; large ones whole, for 1.015e+04 samples are hard to read."""
+    return f"{value:.0f}" if 1e3 <= abs(value) < 1e9 else f"{value:.4g}"

@@ -71,14 +71,14 @@ def test_a_folder_of_runs_is_checked_in_order_in_processes_and_alone(folder, cap
 
 def test_text_of_many_runs_ends_with_a_count(folder, capsys):
     main(["check", str(folder)])
-    assert capsys.readouterr().out.splitlines()[-1] == "6 runs: 5 healthy, 1 critical"
+    assert capsys.readouterr().out.splitlines()[-1] == "6 runs: 1 critical, 5 healthy"
 
 
 def test_a_run_that_cannot_be_read_outweighs_a_finding(folder, tmp_path, capsys):
     assert main(["check", str(folder), str(tmp_path / "nothing")]) == 2
     out, err = capsys.readouterr()
     assert "no such file" in err
-    assert out.endswith("7 runs: 5 healthy, 1 critical, 1 not read\n")
+    assert out.endswith("7 runs: 1 critical, 5 healthy, 1 not read\n")
 
 
 @pytest.mark.parametrize(("limit", "code"), [("critical", 1), ("warning", 1), ("info", 1)])

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from app_driver import text_of
 from run_files import write_run
+from traintop.diagnosis import episodes
 from traintop.records import Event, Evidence, Finding, NextTest
 from traintop_tui.charts.scale import Limits
 from traintop_tui.finding_words import by_urgency, runnable, test_words
 from traintop_tui.marks import marks_on_axis
 from traintop_tui.panels import LayerRef, levels_of
 from traintop_tui.widgets.chart_panel import ChartPanel, labels_for
+from traintop_tui.widgets.findings_rail import causes_first
 
 test_words.__test__ = False  # type: ignore[attr-defined] - a function that pytest would collect
 
@@ -173,6 +176,16 @@ def test_many_episodes_that_are_over_are_one_and_open_ones_stay():
         ("loss_spike", 9)
     ]
     assert [times for one, times in summed if one.id == "divergence"] == [1, 1, 1]
+
+
+def test_a_mild_cause_stands_before_the_severe_findings_that_follow_from_it():
+    cause = finding("zero_grad_missing")
+    effect = finding("divergence", severity="critical", onset_step=5)
+    other = finding("memory_leak")
+    found = [cause, effect, other]
+    model = SimpleNamespace(stories=lambda: episodes(found))
+    listed = sorted(by_urgency(found), key=causes_first(model))
+    assert [one.id for one, _ in listed] == ["zero_grad_missing", "divergence", "memory_leak"]
 
 
 def test_slight_findings_that_are_over_do_not_bury_the_others_on_the_axis():

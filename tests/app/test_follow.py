@@ -10,7 +10,7 @@ import pytest
 import watchfiles
 
 from traintop.records import Update
-from traintop_tui import follow
+from traintop_tui import file_events, follow
 from traintop_tui.follow import LEAST_FRAME, LOADING_FRAME, Follower
 
 PUMP_TIME = 0.01
@@ -197,3 +197,14 @@ def test_it_follows_a_folder_that_goes_and_comes_back_and_stops_when_told(tmp_pa
         follower.stop()
         thread.join(20)
     assert not thread.is_alive()
+
+
+def test_something_else_to_look_after_ends_the_sleep(tmp_path, monkeypatch):
+    monkeypatch.setattr(file_events, "HEARTBEAT", 600)
+    session, stop, busy = FolderSession(tmp_path), threading.Event(), threading.Event()
+    wait = file_events.file_events([session], stop, busy.is_set)
+    timer = threading.Timer(0.2, busy.set)
+    timer.start()
+    next(wait)  # which would else take ten minutes
+    timer.join()
+    assert busy.is_set()

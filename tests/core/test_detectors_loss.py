@@ -134,7 +134,7 @@ def test_what_grew_before_is_told_from_what_came_out_of_the_blue() -> None:
     loss = learning(300)
     loss[200:] = np.nan
     assert (
-        "nothing was growing"
+        "the loss was not growing"
         in of(watch({"loss/train": loss}, CLASSES), "nan_inf")[0].causes[0].because
     )
     loss = learning(300)

@@ -92,3 +92,25 @@ def test_a_symptom_keeps_its_fixes_to_itself() -> None:
     ]
     (story,) = episodes(found)
     assert [each.fixes for each in story.findings] == [("sort labels",), ()]
+
+
+def test_what_began_before_its_cause_or_with_it_is_not_told_as_later() -> None:
+    found = [
+        finding("grad_clip_too_tight", 7, title="Clipping too tight"),
+        finding("lr_too_low", 0, title="Learning rate too low"),
+        finding("not_learning", 0, title="The model is not learning", severity="info"),
+    ]
+    (story,) = episodes(found)
+    assert story.story == (
+        "Clipping too tight at step 7; from step 0 on learning rate too low, "
+        "and the model is not learning"
+    )
+
+
+def test_a_title_that_has_its_step_is_not_given_another() -> None:
+    found = [
+        finding("amp_overflow", 100, title="Overflow"),
+        finding("loss_spike", 120, title="Loss spike at step 120"),
+    ]
+    (story,) = episodes(found)
+    assert story.story == "Overflow at step 100, then loss spike at step 120"

@@ -9,7 +9,7 @@ import pytest
 
 from traintop import description, report
 from traintop.finding_text import evidence_lines
-from traintop.records import Evidence, Finding
+from traintop.records import Evidence, Finding, NextTest
 from traintop.session import read_whole
 from traintop.settings import Settings
 
@@ -127,3 +127,46 @@ def test_keys_that_hold_no_numbers_are_named(tmp_path):
     described = description.describe(read_whole(path, Settings()), 0.0)
     assert described.sources[0].ignored == {"note": 3}
     assert "left aside: note" in description.to_text(described)
+
+
+def test_a_test_is_told_once_in_a_story_and_the_fixes_stand_under_it():
+    cause = Finding(
+        id="lr_too_high",
+        severity="warning",
+        title="Learning rate too high",
+        onset_step=100,
+        detected_step=105,
+        next=(NextTest(do="Range test", analysis="lr_find", checkpoint="ckpt-90.pt"),),
+        fixes=("lr 0.1 -> 0.01, as before", "or clip at 1"),
+    )
+    effect = Finding(
+        id="divergence",
+        severity="critical",
+        title="Training loss diverged",
+        onset_step=101,
+        detected_step=110,
+        resolved_step=120,
+        next=(NextTest(do="Another range test", analysis="lr_find"),),
+        fixes=("lr 0.1 -> 0.01, from a checkpoint",),
+    )
+    text = report.to_text(checked(cause, effect))
+    assert "Another range test" not in text
+    assert text.endswith(
+        "What to do, in this order:\n"
+        "  1. Range test [lr_find ckpt-90.pt]\n"
+        "     if that confirms it: lr 0.1 -> 0.01, as before\n"
+        "     or: clip at 1"
+    )
+    assert "from a checkpoint" not in text
+    over = msgspec.structs.replace(effect, onset_step=1)
+    assert "1. Another range test [lr_find] (over at step 120)" in report.to_text(checked(over))
+
+
+def test_where_nothing_is_known_the_detectors_are_not_listed(tmp_path):
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"a": 1}\n' * 3)
+    made = report.check(read_whole(path, Settings()), 0.0)
+    assert made.not_judged
+    assert report.to_text(made).count("needs") == 0
+    assert f"`traintop describe {path}`" in report.to_text(made)
+    assert f"`traintop describe {path}`" in report.to_markdown(made)

@@ -34,7 +34,10 @@ def test_a_topic_of_which_nothing_was_logged_is_left_out(tmp_path: Path) -> None
     [
         ([3e-4] * 10, "0.0003, constant over 10 records"),
         ([1e-4, 2e-4, 3e-4, 3e-4, 1.5e-4], "rises from 0.0001 to 0.0003 until step 2"),
-        ([1e-2] * 5 + [1e-3] * 5, "jumps from 0.01 to 0.001 at step 5, is 0.001 now (0.1 of its peak)"),
+        (
+            [1e-2] * 5 + [1e-3] * 5,
+            "jumps from 0.01 to 0.001 at step 5, is 0.001 now (0.1 of its peak)",
+        ),
     ],
 )
 def test_the_shape_of_the_schedule(tmp_path: Path, rates: list[float], words: str) -> None:
@@ -63,3 +66,18 @@ def test_clipping_updates_and_resources(tmp_path: Path) -> None:
     assert "25% of the steps are clipped at 1" in said["Gradients"]
     assert "50% of the steps did not change the weights" in said["Weight updates"]
     assert "at most 539 MB" in said["Resources"]
+
+
+def test_what_is_lost_has_no_trend_and_a_huge_one_is_a_factor(tmp_path: Path) -> None:
+    falling = [{"loss": 2.0 * 0.95**step} for step in range(60)]
+    said = topics(tmp_path, [*falling, *[{"loss": "NaN"}] * 5])["Loss"]
+    assert "not finite since step 60 (5 values)" in said
+    assert "at the end" not in said
+    rising = [{"loss": 2.0 * 1.5**step} for step in range(60)]
+    assert "times within the last third)" in topics(tmp_path, rising)["Loss"]
+
+
+def test_a_jump_to_the_peak_is_no_rise(tmp_path: Path) -> None:
+    rates = [1e-3] * 10 + [0.1] * 10
+    said = topics(tmp_path, [{"loss": 1.0, "learning_rate": rate} for rate in rates])
+    assert said["Learning rate"] == "begins at 0.001, jumps from 0.001 to 0.1 at step 10"

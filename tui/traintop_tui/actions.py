@@ -2,30 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Literal, NamedTuple
-
-Where = Literal[
-    "everywhere", "replay", "charts", "overview", "layers", "findings", "log", "analyses"
-]
-
-
-class Action(NamedTuple):
-    """Something that a key does."""
-
-    id: str
-    """Stable: what a keymap in the settings names, and the method `action_<id>`."""
-    keys: str
-    """Textual key names, separated by commas."""
-    label: str
-    """One or two words for the footer."""
-    help: str
-    where: Where
-    footer: bool = False
-    """Whether the footer has room for it."""
-    short: str = ""
-    """The label on a narrow terminal, if another."""
-
+from traintop_tui.action import Action, Where
 
 ACTIONS: tuple[Action, ...] = (
     Action("show_overview", "1", "Overview", "Curves, findings and log of the run", "everywhere"),
@@ -406,8 +383,3 @@ ACTIONS: tuple[Action, ...] = (
 def actions_for(*places: Where) -> list[Action]:
     """Return the actions of some places, in the order of the table."""
     return [action for action in ACTIONS if action.where in places]
-
-
-def with_keymap(actions: Iterable[Action], keymap: Mapping[str, str]) -> list[Action]:
-    """Return actions with the keys that a user has given them."""
-    return [action._replace(keys=keymap.get(action.id, action.keys)) for action in actions]

@@ -20,7 +20,8 @@ from textual.screen import Screen
 from traintop.analyses import ANALYSES
 from traintop.errors import TraintopError
 from traintop.records import Update
-from traintop_tui.actions import ACTIONS, actions_for, with_keymap
+from traintop_tui.action import with_keymap
+from traintop_tui.actions import ACTIONS, actions_for
 from traintop_tui.analyses_model import NoTargetError
 from traintop_tui.follow import Follower
 from traintop_tui.messages import News, ReadingFailed

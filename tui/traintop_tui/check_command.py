@@ -27,6 +27,9 @@ The Training Debug Report of runs, with no terminal.
 PATH is a run's folder or file, a folder that holds many runs, a glob, or - for standard input.
 Exit code: 0 nothing at or over --fail-on, 1 findings, 2 a run could not be judged or read."""
 
+VERDICTS = ("critical", "warning", "info", "healthy", "not judged", "not read")
+"""The order in which they are counted up."""
+
 ALONE = 8
 """So many runs are checked before worker processes are worth starting, unless --jobs asks."""
 
@@ -75,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
         default="critical",
         help="exit with 1 if a finding is at least so severe (default: critical)",
     )
-    parser.add_argument("--until", type=int, metavar="STEP", help="judge as if the run ended there")
+    parser.add_argument(
+        "--until", type=_step, metavar="STEP", help="judge as if the run ended there"
+    )
     parser.add_argument(
         "--baseline", metavar="RUN", help="a good run of the same set-up to compare with"
     )
@@ -115,6 +120,13 @@ def _jobs(text: str) -> int:
     return number
 
 
+def _step(text: str) -> int:
+    step = int(text)
+    if step < 0:
+        raise argparse.ArgumentTypeError("steps are counted from 0")
+    return step
+
+
 def _say(text: str) -> None:
     print(f"traintop: {safe(text)}", file=sys.stderr)
 
@@ -150,7 +162,11 @@ def _print_all(options: Options, outcomes: Iterator[Outcome], *, many: bool) -> 
             code = max(code, outcome.code)
             verdicts[outcome.verdict or "not read"] += 1
     if many and options.format == "text":
-        counted = ", ".join(f"{count} {verdict}" for verdict, count in verdicts.most_common())
+        words = {"info": "healthy with advice"}
+        counted = ", ".join(
+            f"{verdicts[verdict]} {words.get(verdict, verdict)}"
+            for verdict in sorted(verdicts, key=VERDICTS.index)
+        )
         print(f"\n{verdicts.total()} runs: {counted}")
     sys.stdout.flush()
     return code

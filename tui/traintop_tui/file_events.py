@@ -6,7 +6,7 @@ Events are lost on network file systems, through links, and when a directory is 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from traintop.session import Session
@@ -17,10 +17,33 @@ POLL = 0.1
 """The same where they cannot: on network file systems."""
 
 
-def file_events(sessions: Sequence[Session], stop: threading.Event) -> Iterator[None]:
-    """Sleep until a file changes or the heartbeat is due, for each `next` until stopped."""
+class _Interruption:
+    """What the watcher asks, many times a second, whether to return."""
+
+    def __init__(self, stop: threading.Event, busy: Callable[[], bool]) -> None:
+        self._stop = stop
+        self._busy = busy
+
+    def is_set(self) -> bool:
+        """Whether to return."""
+        return self._stop.is_set() or self._busy()
+
+
+def file_events(
+    sessions: Sequence[Session],
+    stop: threading.Event,
+    busy: Callable[[], bool] = lambda: False,
+) -> Iterator[None]:
+    """Sleep until a file changes or the heartbeat is due, for each `next` until stopped.
+
+    Args:
+        sessions: Whose files are watched.
+        stop: Ends it.
+        busy: Whether there is something else to look after; it ends the sleep.
+    """
     from watchfiles import watch
 
+    interruption = _Interruption(stop, busy)
     while not stop.is_set():
         folders = _folders(sessions)
         polling = any(session.needs_polling for session in sessions)
@@ -34,7 +57,7 @@ def file_events(sessions: Sequence[Session], stop: threading.Event) -> Iterator[
                 watch_filter=None,
                 debounce=100,
                 step=20,
-                stop_event=stop,
+                stop_event=interruption,
                 rust_timeout=int(HEARTBEAT * 1000),
                 yield_on_timeout=True,
                 raise_interrupt=False,
@@ -43,6 +66,8 @@ def file_events(sessions: Sequence[Session], stop: threading.Event) -> Iterator[
                 yield
                 if stop.is_set() or _folders(sessions) != folders:
                     break
+            else:
+                yield  # interrupted
         except (OSError, RuntimeError):
             # No more watches to be had, or a folder went away: the heartbeat goes on.
             stop.wait(POLL)

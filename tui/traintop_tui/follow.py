@@ -53,7 +53,7 @@ class Follower:
         prepared = False
         pending = True
         loading = False
-        wait = file_events(self._sessions, self._stop)
+        wait = file_events(self._sessions, self._stop, lambda: self._jobs.active)
         while not self._stop.is_set():
             now = time.time()
             updates = [session.pump(now, READ_BYTES) for session in self._sessions]

@@ -20,6 +20,7 @@ from traintop_tui.layer_order import LayerChoice, is_share
 from traintop_tui.marks import column_of, marks_on_axis
 from traintop_tui.panels import (
     FINDING_STATISTICS,
+    LAYER_STATISTICS,
     CurveRef,
     GpuRef,
     LayerRef,
@@ -189,7 +190,7 @@ class Model(AnalysesModel):
 
     def select_layer_of(self, finding: Finding) -> bool:
         """Select the first layer of a finding and the statistic that shows it, if it has them."""
-        stat, run = FINDING_STATISTICS.get(finding.id), self.run
+        stat, run = LAYER_STATISTICS.get(finding.id), self.run
         if stat is None or run is None or run.layers is None or not finding.layers:
             return False
         return self.layers.select(run.layers, stat, finding.layers[0], self.step)

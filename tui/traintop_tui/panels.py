@@ -57,6 +57,9 @@ FINDING_STATISTICS = {
 }
 """By finding id: the statistic that shows it layer by layer."""
 
+LAYER_STATISTICS = FINDING_STATISTICS | {"nan_inf": "grad_norm"}
+"""By finding id: the statistic that `l` leads to, also where a loss is the better evidence."""
+
 
 def same_unit(refs: Sequence[SeriesRef]) -> list[SeriesRef]:
     """Return those of some series that one axis can carry: of the kind of the first."""

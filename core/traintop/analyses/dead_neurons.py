@@ -175,8 +175,14 @@ def _count_between(
         summed = mask.sum(rest, dtype=exact) if rest else mask.to(exact)
         return summed.double()
 
+    if low == high:
+        torch.ne(values, low, out=mask)
+        units = values.shape[axis]
+        return values.numel() / max(units, 1) - count()
     torch.ge(values, low, out=mask)
     reached = count()
+    if high == math.inf:
+        return reached
     torch.gt(values, high, out=mask)
     return reached - count()
 

@@ -127,6 +127,24 @@ def sharpness(context: Context, probe: Loss, weights: Sequence[torch.Tensor]) ->
             return None
 
 
+def _refuse_once_only(gradients: Sequence[torch.Tensor | None]) -> None:
+    """Raise where a function that can be differentiated once is in the way.
+
+    torch puts an `Error` in its place, which raises when it is reached; but it leads nowhere, so
+    where weights may be unused it is passed over, and the curvature behind it with it.
+    """
+    nodes = [each.grad_fn for each in gradients if each is not None and each.grad_fn is not None]
+    seen = set(nodes)
+    while nodes:
+        node = nodes.pop()
+        if node.name().rpartition("::")[2] == "Error":
+            raise RuntimeError("one of its functions says that it is once_differentiable")
+        for following, _ in node.next_functions:
+            if following is not None and following not in seen:
+                seen.add(following)
+                nodes.append(following)
+
+
 def _plain_attention() -> AbstractContextManager[Any]:
     try:
         from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -151,6 +169,7 @@ def hessian_product(probe: Loss, weights: Sequence[torch.Tensor], vector: Vector
     total = [torch.zeros_like(each) for each in weights]
     for term in probe.terms():
         gradients = _gradients(term, weights, create_graph=True)
+        _refuse_once_only(gradients)
         bent = [
             (gradient * part).sum()
             for gradient, part in zip(gradients, vector, strict=True)

@@ -86,6 +86,13 @@ def run(context: Context) -> Outcome:
     directions = [
         filter_normalised(random_direction(weights), weights) for _ in range(2)
     ]  # fmt: skip
+    context.model.eval()
+    center = probe.loss()
+    if not math.isfinite(center):
+        raise AnalysisFailedError(
+            f"the loss at the weights is {center}: run nan_source to see where it comes from, or "
+            "take an earlier checkpoint"
+        )
     context.model.train()
     line = along_update(context, probe, weights)
     saved.restore()
@@ -93,12 +100,6 @@ def run(context: Context) -> Outcome:
     saved.restore()
     context.model.eval()
     steps = np.linspace(-span, span, points)
-    center = probe.loss()
-    if not math.isfinite(center):
-        raise AnalysisFailedError(
-            f"the loss at the weights is {center}: run nan_source to see where it comes from, or "
-            "take an earlier checkpoint"
-        )
     losses = _plane(context, probe, weights, directions, steps.tolist())
     saved.restore()
     edge = 2 / largest.value if largest is not None and largest.value > 0 else None

@@ -23,8 +23,9 @@ def judge(attempts: Sequence[Attempt], *, has_own: bool, context: Context) -> Ve
     """Judge the attempts.
 
     Args:
-        attempts: With the target's optimizer, where it has one, then with Adam if that was needed.
-        has_own: Whether the first is with the target's optimizer.
+        attempts: With the target's optimizer, where it has one, then with Adam if that was needed;
+            only the last can be fitted.
+        has_own: Whether the first is with the target's optimizer; the others are Adam's.
         context: For the step of the checkpoint.
 
     Returns:
@@ -35,13 +36,16 @@ def judge(attempts: Sequence[Attempt], *, has_own: bool, context: Context) -> Ve
     if not math.isfinite(initial):
         reason = f"the loss is {initial} before any step: weights or data are not finite"
         return False, reason, [_finding(context, "nan_inf", "critical", reason, initial, 0)]
-    if first.course == "fitted":
-        return True, f"loss {initial:.4g} fell to {first.losses[-1]:.4g} in {first.steps} steps", []
+    if last.course == "fitted" and (last is first or not has_own):
+        return True, f"loss {initial:.4g} fell to {last.losses[-1]:.4g} in {last.steps} steps", []
     if last.course == "fitted":
         return _by_adam(first, last, context)
-    if not has_own or first.losses[-1] <= last.losses[-1] or not math.isfinite(last.losses[-1]):
-        return _unfitted(first, context)
-    return _unfitted(last, context)
+    return _unfitted(min(attempts, key=_left), context)
+
+
+def _left(attempt: Attempt) -> float:
+    last = attempt.losses[-1]
+    return last if math.isfinite(last) else math.inf
 
 
 def _by_adam(own: Attempt, adam: Attempt, context: Context) -> Verdict:
@@ -53,16 +57,16 @@ def _by_adam(own: Attempt, adam: Attempt, context: Context) -> Verdict:
         return True, f"{fitted}; {name} is slower: {lowered}", []
     if own.course == "flat":
         what = "does not change the weights" if not own.moved else "hardly lowers the loss"
-        found, cause = "lr_too_low", "learning rate too low"
+        found, severity, cause = "lr_too_low", "warning", "learning rate too low"
     else:
         what = "throws the loss up" if own.course == "rose" else "makes the loss NaN or infinite"
-        found, cause = "lr_too_high", "learning rate too high"
+        found, severity, cause = "lr_too_high", "critical", "learning rate too high"
     reason = f"{name} {what}, but {fitted}: model, loss and gradients are in order"
     ratio = own.losses[-1] / own.losses[0] if own.losses[0] else math.inf
     causes = [{"cause": cause, "because": f"{fitted} from the same weights"}]
     title = f"{name} {what} on one batch, which Adam fits"
     return False, reason, [
-        _finding(context, found, "critical", title, ratio, 1 - LITTLE, causes, [LR_FIND])
+        _finding(context, found, severity, title, ratio, 1 - LITTLE, causes, [LR_FIND])
     ]  # fmt: skip
 
 

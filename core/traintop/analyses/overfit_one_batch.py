@@ -7,8 +7,8 @@ learning anything. What regularises is off: weight decay and label smoothing are
 step draws the same random numbers, so that dropout masks, noise and augmentation in the model or
 the step belong to the batch.
 
-It is tried with the target's optimizer. Where that does not get there, Adam tries too, which tells
-a model that cannot learn from a learning rate that does not let it.
+It is tried with the target's optimizer. Where that does not get there, Adam tries too, at two
+learning rates, which tells a model that cannot learn from an optimizer that does not let it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 
     from traintop.analyses.target import Target
 
-ADAM_LR = 1e-3
-"""The default of its authors (Kingma and Ba, 2015)."""
+    Make = Callable[[Sequence[torch.nn.Parameter]], torch.optim.Optimizer]
+
+ADAM_LRS = (1e-3, 1e-2)
+"""The default of its authors (Kingma and Ba, 2015), and what small networks bear."""
 BATCHES_LOOKED_AT = 20
 """For one with more than one class."""
 NAMES_LISTED = 5
@@ -60,10 +62,10 @@ def run(context: Context) -> Outcome:
         _start_fresh(context)
     begin = SavedWeights(context.model)
     context.model.train()
-    makers: list[Callable[[Sequence[torch.nn.Parameter]], torch.optim.Optimizer]] = []
+    makers: list[Make] = []
     if target.optimizer is not None:
         makers.append(target.optimizer)
-    makers.append(_adam)
+    makers += [_adam(lr) for lr in ADAM_LRS]
     attempts: list[Attempt] = []
     for number, make in enumerate(makers):
         begin.restore()
@@ -185,10 +187,10 @@ def _start_fresh(context: Context) -> None:
             parameter.copy_(context.initial[name])
 
 
-def _adam(parameters: Sequence[torch.nn.Parameter]) -> torch.optim.Optimizer:
+def _adam(lr: float) -> Make:
     import torch
 
-    return torch.optim.Adam(parameters, lr=ADAM_LR)
+    return lambda parameters: torch.optim.Adam(parameters, lr=lr)
 
 
 def _has_gradient(parameter: torch.nn.Parameter) -> bool:
@@ -202,7 +204,7 @@ def _fit(
     context: Context,
     target: Target,
     batch: Any,
-    make: Callable[[Sequence[torch.nn.Parameter]], torch.optim.Optimizer],
+    make: Make,
     steps: int,
     place: tuple[int, int],
     classes: bool,
@@ -238,7 +240,7 @@ def _fit(
         if not done:
             near = goal(loss, classes=classes) if math.isfinite(loss) else -math.inf
             without_gradient = [key for key, each in trained.items() if not _has_gradient(each)]
-        context.point(done, loss, name)
+        context.point(done, loss, f"{name} {lr:.0e}")
         context.progress(place[0] * steps + done, place[1] * steps, f"{name}, loss {loss:.4g}")
         if over(losses, near):
             break

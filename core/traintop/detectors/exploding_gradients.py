@@ -229,6 +229,12 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
             limit = thresholds.start_loss
             evidence.append(Evidence(what=what, value=first / chance, threshold=limit))
         cause, fixes = cause_of_start(scale, first, context)
+        tests = [
+            self.next_test("Check range and normalisation of the inputs", "data", step),
+            self.next_test("Gradient flow through the layers", "gradient_flow", step),
+        ]
+        if grows:
+            tests.reverse()  # It is in the layers.
         return self.open(
             "warning",
             max(0, step - 1),
@@ -238,10 +244,7 @@ class ExplodingGradients(Detector[ExplodingGradientsThresholds]):
             layers=self._layers,
             causes=(cause,),
             fixes=fixes,
-            next=(
-                self.next_test("Check range and normalisation of the inputs", "data", step),
-                self.next_test("Gradient flow through the layers", "gradient_flow", step),
-            ),
+            next=tests,
         )
 
     def _beyond(self, step: int, norm: float) -> Findings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -212,13 +213,14 @@ class NanInf(Detector[NanInfThresholds]):
         loss = self.context.loss
         if loss.count and signal != "loss/val":
             if loss.harmed or loss.last > 3.0 * abs(loss.start):
-                because = (
-                    f"the last finite loss was {loss.last:.3g}, after a best of {loss.best:.3g}"
-                )
+                because = f"the last finite loss was {loss.last:.3g}"
+                if math.isfinite(loss.best):
+                    because += f", after a best of {loss.best:.3g}"
                 causes.append(Cause(cause="training diverged until it overflowed", because=because))
             elif signal == "loss/train":
                 norm = f" and the gradient norm {self._last_norm:.3g}" if self._last_norm else ""
-                because = f"the last finite loss was {loss.last:.3g}{norm}, nothing was growing"
+                last = loss.last + 0.0  # No -0.
+                because = f"the last finite loss was {last:.3g}{norm}; the loss was not growing"
                 cause = "a bad batch, or a log, division or root of 0 in the forward pass"
                 causes.append(Cause(cause=cause, because=because))
         return tuple(causes)

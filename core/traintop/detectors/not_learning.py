@@ -53,7 +53,7 @@ class NotLearning(Detector[NotLearningThresholds]):
 
     id = "not_learning"
     title = "The model is not learning"
-    needs = "training loss over a longer time"
+    needs = "finite training loss over a longer time"
     record = "loss at every step; num_classes=, planned_steps="
     thresholds_type: ClassVar[type[Thresholds]] = NotLearningThresholds
     reads_loss_level = True

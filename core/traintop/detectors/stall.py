@@ -76,7 +76,7 @@ S = TypeVar("S", bound=StallThresholds)
 class StallDetector(Detector[S]):
     """Both halves of a long window at a working learning rate are equal, and the level is high."""
 
-    needs = "training loss over a longer time"
+    needs = "finite training loss over a longer time"
     reads_loss_level = True
 
     def __init__(self, context: Context, thresholds: S) -> None:

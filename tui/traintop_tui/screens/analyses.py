@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 from traintop.analyses import ANALYSES
 from traintop.errors import AnalysisError
-from traintop_tui.actions import Where
+from traintop_tui.action import Where
 from traintop_tui.host import host_of
 from traintop_tui.job_list import NO_CHECKPOINT
 from traintop_tui.screens.analysis_picker import AnalysisPicker, Choice

@@ -9,7 +9,7 @@ from typing import ClassVar
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
-from traintop_tui.actions import Where
+from traintop_tui.action import Where
 from traintop_tui.finding_words import runnable
 from traintop_tui.host import host_of
 from traintop_tui.panels import Panel

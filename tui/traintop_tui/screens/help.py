@@ -11,7 +11,7 @@ from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
-from traintop_tui.actions import Action
+from traintop_tui.action import Action
 from traintop_tui.key_signs import key_signs
 from traintop_tui.screens.dialog import Dialog
 from traintop_tui.wrapping import wrap

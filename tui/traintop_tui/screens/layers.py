@@ -9,7 +9,7 @@ from textual.containers import Grid, Horizontal, Vertical
 from textual.widget import Widget
 
 from traintop.store import LayerTable
-from traintop_tui.actions import Where
+from traintop_tui.action import Where
 from traintop_tui.panels import LayerRef, Panel
 from traintop_tui.screens.run_screen import RunScreen, bindings_of
 from traintop_tui.widgets.chart_panel import ChartPanel

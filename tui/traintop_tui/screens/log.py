@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.widget import Widget
 from textual.widgets import Input
 
-from traintop_tui.actions import Where
+from traintop_tui.action import Where
 from traintop_tui.screens.run_screen import RunScreen, bindings_of
 from traintop_tui.widgets.log_view import LogView
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 
-from traintop_tui.actions import Where
+from traintop_tui.action import Where
 from traintop_tui.screens.run_screen import RunScreen, bindings_of
 from traintop_tui.widgets.chart_grid import ChartGrid
 from traintop_tui.widgets.chart_panel import ChartPanel

@@ -9,7 +9,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from traintop_tui.actions import ACTIONS, Where, actions_for
+from traintop_tui.action import Where
+from traintop_tui.actions import ACTIONS, actions_for
 from traintop_tui.host import host_of
 from traintop_tui.screens.replay_keys import ReplayKeys
 from traintop_tui.widgets.action_footer import ActionFooter

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from textual import events
 
-from traintop_tui.actions import Action, Where, actions_for, with_keymap
+from traintop_tui.action import Action, Where, with_keymap
+from traintop_tui.actions import actions_for
 from traintop_tui.charts.cells import Rows, cell_width, fit_runs
 from traintop_tui.key_signs import key_signs
 from traintop_tui.widgets.canvas import Canvas

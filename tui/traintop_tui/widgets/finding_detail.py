@@ -6,6 +6,7 @@ from traintop.finding_text import evidence_lines
 from traintop.records import Cause, Finding
 from traintop_tui.charts.cells import Row
 from traintop_tui.finding_words import key_of, test_words
+from traintop_tui.panels import LAYER_STATISTICS
 from traintop_tui.widgets.scroll_text import ScrollText
 from traintop_tui.wrapping import wrap
 
@@ -84,4 +85,5 @@ def _layers(finding: Finding) -> list[str]:
         return []
     names = ", ".join(finding.layers[:LISTED_LAYERS])
     more = len(finding.layers) - LISTED_LAYERS
-    return [f"l shows: {names}" + (f" and {more} more" if more > 0 else "")]
+    shows = "l shows: " if finding.id in LAYER_STATISTICS else ""
+    return [shows + names + (f" and {more} more" if more > 0 else "")]

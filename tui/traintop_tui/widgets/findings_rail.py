@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 from textual import events
 
 from traintop.finding_text import evidence_lines
-from traintop.records import Finding
+from traintop.records import SEVERITIES, Finding
 from traintop_tui.charts.cells import Row, Rows, fit
 from traintop_tui.finding_words import by_urgency, runnable, test_words
 from traintop_tui.model import Model
@@ -43,7 +43,7 @@ class FindingsRail(Canvas):
         lines: list[tuple[Row, Finding | None]] = [(((title, "title"),), None)]
         if not findings:
             lines += [(((line, "label"),), None) for line in wrap(_nothing(model), width)]
-        for finding, times in by_urgency(findings):
+        for finding, times in sorted(by_urgency(findings), key=causes_first(model)):
             shown = finding
             if times > 1:
                 shown = replace(finding, title=f"{finding.title}, {times} times; the last")
@@ -56,6 +56,26 @@ class FindingsRail(Canvas):
             more = f"{len(beyond)} more: press 3"
             lines[height - 1] = (((fit(more, width, right=True), "label"),), None)
         return lines[:height]
+
+
+def causes_first(model: Model) -> Callable[[tuple[Finding, int]], tuple[bool, int, bool]]:
+    """Return a key that puts an open root of a story before what follows from it.
+
+    It is as urgent as the worst that does: where few lines fit, they name what is to be mended.
+    """
+    roots: dict[object, int] = {}
+    for story in model.stories():
+        root, *rest = story.findings
+        open_now = [SEVERITIES.index(each.severity) for each in rest if each.resolved_step is None]
+        if open_now and root.severity != "info":
+            roots[root.key] = max(open_now)
+
+    def key(told: tuple[Finding, int]) -> tuple[bool, int, bool]:
+        finding = told[0]
+        rank = max(SEVERITIES.index(finding.severity), roots.get(finding.key, 0))
+        return finding.resolved_step is not None, -rank, finding.key not in roots
+
+    return key
 
 
 def counts(findings: Sequence[Finding], model: Model) -> str:

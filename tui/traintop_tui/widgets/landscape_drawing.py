@@ -1,4 +1,4 @@
-"""The result of `loss_landscape`: the plane as a heat-map, and below it the line along the update."""
+"""The result of `loss_landscape`: the plane as a heat-map, below it the line along the update."""
 
 from __future__ import annotations
 
@@ -112,4 +112,5 @@ def _spread(count: int, room: int) -> NDArray[np.int64]:
     if room < 1:
         return np.arange(0)
     offsets = (np.arange(room) - room // 2) * (count / room)
-    return np.clip(count // 2 + np.trunc(offsets).astype(np.int64), 0, count - 1)
+    places: NDArray[np.int64] = count // 2 + np.trunc(offsets).astype(np.int64)
+    return np.clip(places, 0, count - 1)

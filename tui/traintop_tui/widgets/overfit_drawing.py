@@ -14,6 +14,7 @@ from traintop_tui.widgets.result_numbers import Number, as_floats
 
 class _Attempt(msgspec.Struct, frozen=True):
     optimizer: str
+    lr: float
     losses: list[Number]
 
 
@@ -31,7 +32,7 @@ def draw_overfit(result: Mapping[str, Any], width: int, height: int, braille: bo
         msgspec.ValidationError: The result is damaged.
     """
     read = msgspec.convert(result, _Result)
-    curves = {each.optimizer: as_floats(each.losses) for each in read.attempts}
+    curves = {f"{each.optimizer} {each.lr:.0e}": as_floats(each.losses) for each in read.attempts}
     if not curves:
         curves = {"loss": as_floats(read.losses)}
     some = "" if read.samples is None else f" of {read.samples} samples"

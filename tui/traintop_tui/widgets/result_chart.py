@@ -10,9 +10,15 @@ from traintop_tui.job_list import JobItem
 from traintop_tui.widgets.canvas import Canvas, pad_rows
 from traintop_tui.widgets.result_drawings import DRAWINGS
 
-LIVE_TITLES = {"lr_find": "loss over learning rate"}
+LIVE_TITLES = {
+    "lr_find": "loss over learning rate",
+    "overfit_one_batch": "loss on one batch, by step",
+    "loss_landscape": "loss around the weights",
+    "batch_size": "samples per second by batch size",
+    "latency": "ms by batch size",
+}
 """What the points are that an analysis tells while it runs; others are called by their series."""
-LOGARITHMIC = frozenset(("lr_find",))
+LOGARITHMIC = frozenset(("lr_find", "batch_size", "latency"))
 """Whose points lie decades apart."""
 
 

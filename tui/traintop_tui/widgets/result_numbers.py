@@ -1,4 +1,4 @@
-"""Numbers of a result file: JSON has no words for those that are not finite, so they are strings."""
+"""Numbers of a result file: those that are not finite are strings, for JSON has none."""
 
 from __future__ import annotations
 
