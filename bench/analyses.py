@@ -17,7 +17,8 @@ training      steps a second of a training that is pinned to a core, alone and b
 The first two are timed in CPU time, with one thread, in one process, in turns, past the import of
 torch; progress and points are written as the worker writes them. `a_step` compares the steps that
 were really made: the test stops where the loss diverges. The models are those of
-`analysis_target.py`. The training is measured before, during and after each analysis.
+`analysis_target.py`. The training is measured before, during and after each analysis; `others_pct`
+is what other programs took of a core meanwhile: with more than a few percent, none was spare.
 
 Prints one JSON object a line (medians, and `each` repetition) and a table to standard error.
 """
@@ -291,10 +292,13 @@ def training(bench: Bench) -> Figures:
             marks = [time.monotonic()]
             time.sleep(ALONE_SECONDS)
             marks.append(time.monotonic())
+            own, busy = processes.cpu_seconds(os.getpid()), processes.busy_seconds()
             subprocess.run(
                 ["taskset", "-c", both, *analysis], check=True, stdout=subprocess.DEVNULL
             )
             marks.append(time.monotonic())
+            own = processes.cpu_seconds(os.getpid()) - own
+            others = processes.busy_seconds() - busy - own
             time.sleep(ALONE_SECONDS)
             marks.append(time.monotonic())
         finally:
@@ -304,7 +308,12 @@ def training(bench: Bench) -> Figures:
         steps = [float(line) for line in said]
     before, during, after = (_rate(steps, *marks[i : i + 2]) for i in range(3))
     alone = (before + after) / 2
-    return {"alone_steps_s": alone, "beside_steps_s": during, "kept_pct": 100 * during / alone}
+    return {
+        "alone_steps_s": alone,
+        "beside_steps_s": during,
+        "kept_pct": 100 * during / alone,
+        "others_pct": 100 * others / (marks[2] - marks[1]),
+    }
 
 
 def _two_cores(core: int) -> Sequence[int]:

@@ -314,3 +314,18 @@ def test_no_data_is_said_so() -> None:
     for options in (NO_NOISE, {}):
         with pytest.raises(AnalysisFailedError, match="no batch"):
             run(classifier(train=[]), options=options)
+
+
+def test_a_state_that_is_kept_between_steps_does_not_disturb() -> None:
+    class Stateful(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell = nn.GRUCell(6, 3)
+            self.state: torch.Tensor | None = None
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.state = self.cell(x, self.state)
+            found: torch.Tensor = self.state
+            return found
+
+    assert run(classifier(model=Stateful())).result["largest"] == 16

@@ -147,3 +147,24 @@ def test_no_data_and_what_cannot_be_cut_are_said_so() -> None:
         run(watched(train=[]))
     with pytest.raises(AnalysisFailedError, match="cannot be cut"):
         run(watched(train=["text"]))
+
+
+class Stateful(nn.Module):
+    """Keeps a state of the size of the batch between its calls, and counts them in a buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.GRUCell(6, 6)
+        self.state: torch.Tensor | None = None
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.get_buffer("calls").add_(1)
+        self.state = self.cell(x, self.state)
+        found: torch.Tensor = self.state
+        return found
+
+
+def test_a_state_that_is_kept_between_passes_does_not_disturb() -> None:
+    target = watched(model=Stateful())
+    assert len(run(target).result["batch_sizes"]) == 4

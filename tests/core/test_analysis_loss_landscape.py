@@ -271,7 +271,10 @@ def test_without_second_derivative_or_optimizer_the_rest_is_there() -> None:
 
 def test_losses_that_overflow_are_kept_and_counted() -> None:
     target = quadratic([1e37, 1e37, 1e37])
-    result = run(target, options={"span": 1e3, "iterations": 0}).result
+    told: list[float] = []
+    options = {"span": 1e3, "iterations": 0}
+    result = run(target, options=options, point=lambda _x, y, _series: told.append(y)).result
+    assert np.isfinite(told).all()
     assert not np.isfinite(result["losses"][0]).all()
     assert any("not finite" in line for line in loss_landscape.summary(result))
 

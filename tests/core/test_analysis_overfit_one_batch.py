@@ -11,7 +11,7 @@ from torch import nn
 
 from traintop.analyses import ANALYSES, overfit_one_batch
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome
-from traintop.analyses.one_batch_rule import course, goal, over, spread
+from traintop.analyses.one_batch_rule import course, entropy, goal, over, spread
 from traintop.analyses.target import Target
 
 torch.set_num_threads(1)
@@ -317,11 +317,14 @@ def test_courses(losses: list[float], near: float, expected: str) -> None:
 
 
 def test_goals_and_when_it_is_over() -> None:
-    assert goal(2.0, classes=False) == pytest.approx(0.1)
-    assert goal(0.02, classes=False) == pytest.approx(0.001)
-    assert goal(0.02, classes=True) == pytest.approx(0.01)
-    assert goal(-3.0, classes=False) == -6.0
-    assert goal(0.0, classes=False) == -1.0
+    assert goal(2.0) == pytest.approx(0.1)
+    assert goal(0.02) == pytest.approx(0.001)
+    assert goal(0.02, entropy=2.0) == pytest.approx(0.01)
+    assert goal(60.0, entropy=2.0) == pytest.approx(0.1)
+    assert goal(-3.0) == -6.0
+    assert goal(0.0, entropy=1.0) == -1.0
+    assert entropy([0, 1, 2, 3]) == pytest.approx(math.log(4))
+    assert entropy([5, 5]) == 0
     assert over([2.0, 0.02], 0.1)
     assert not over([2.0, 0.05], 0.1)
     assert over([2.0] + [0.05] * 51, 0.1)
@@ -348,3 +351,15 @@ def test_a_log_density_may_fall_without_end() -> None:
     result = run(target).result
     assert result["initial_loss"] < 0
     assert result["passed"]
+
+
+def test_a_bad_start_does_not_make_the_test_easy() -> None:
+    """Weights far too large: what is 5 % of such a loss, a model that sees nothing may reach."""
+    model = network(nn.ReLU())
+    with torch.no_grad():
+        model.get_parameter("2.weight").mul_(1000)
+    blind = run(classifier(Blind(model)), options={"steps": 100})
+    assert blind.result["initial_loss"] > 40
+    assert blind.result["goal"] == pytest.approx(0.05 * math.log(4))
+    assert not blind.result["passed"]
+    assert [each["id"] for each in blind.findings] == ["underfitting"]

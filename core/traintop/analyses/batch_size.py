@@ -15,16 +15,16 @@ from __future__ import annotations
 import gc
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from traintop.analyses import memory
 from traintop.analyses.batch_size_search import Trial, expected, knee, largest, limit_of, search
-from traintop.analyses.batches import draw, loss_of, move, one_pass, seed_everything
+from traintop.analyses.batches import draw, loss_of, move
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome
-from traintop.analyses.noise_scale import NoiseScale, noise_scale
-from traintop.analyses.samples import count, pick, resized
+from traintop.analyses.noise_gradients import measure_noise
+from traintop.analyses.samples import count, resized
 from traintop.analyses.saved_weights import SavedBuffers, SavedWeights
 from traintop.analyses.target_optimizer import build_optimizer
 
@@ -37,9 +37,6 @@ LIMIT_SHARE = 0.9
 """Of the memory limit of the analysis, at which it would be ended."""
 STEPS, MOST_STEPS, LEAST_SECONDS = 3, 20, 0.3
 """Steps timed for each size: Lightning's 3, more where they are short."""
-PIECES = 8
-"""Gradients that an estimate of their noise is made of at least; batches are cut where there are
-fewer."""
 LOOKED_AT = 8
 """Batches of which the one with the most elements is taken: sequences differ in length."""
 MIB = 1 << 20
@@ -58,7 +55,7 @@ def run(context: Context) -> Outcome:
         raise AnalysisFailedError("batch sizes cannot be tried on sharded weights: drop --shard")
     saved = SavedWeights(context.model)
     context.model.train()
-    noise = _noise(context, batches)
+    noise = measure_noise(context, batches)
     saved.restore()
     trials = _Trials(context)
     search(trials.attempt, 2, most)
@@ -126,6 +123,7 @@ class _Trials:
         self.done: list[Trial] = []
         self._context = context
         self._batch = _heaviest(context)
+        self._buffers = SavedBuffers(context.model)
         self._slowest = context.number("step_seconds")
         self._bound = _bound(context)
         self._optimizer: torch.optim.Optimizer | None = None
@@ -185,9 +183,11 @@ class _Trials:
         """Seconds of a step: the median of some, after one that is not counted."""
         batch = move(resized(self._batch, size), self._context.device)
         times: list[float] = []
+        self._buffers.restore()
         self._step(batch)
         self._wait()
         while len(times) < STEPS or (sum(times) < LEAST_SECONDS and len(times) < MOST_STEPS):
+            self._buffers.restore()  # a state that is kept between steps has the size of its batch
             began = time.perf_counter()
             self._step(batch)
             self._wait()
@@ -274,60 +274,3 @@ def _out_of_memory(error: Exception) -> bool:
         words in text
         for words in ("can't allocate memory", "out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
     )
-
-
-def _noise(context: Context, batches: int) -> NoiseScale | None:
-    """The noise scale, from the gradients of some batches; None where there are too few samples."""
-    import torch
-
-    if batches < 1:
-        return None
-    pieces, small = _pieces(context, batches)
-    if len(pieces) < 2:
-        context.log("the gradient noise scale needs two samples at least")
-        return None
-    # A loss summed over its samples grows with the batch, which is not noise.
-    reduction = getattr(context.target.loss, "reduction", "mean")
-    scale = 1 / small if context.target.step is None and reduction == "sum" else 1.0
-    trained = [each for each in context.model.parameters() if each.requires_grad]
-    total = [torch.zeros_like(each, dtype=torch.float32) for each in trained]
-    buffers, squares = SavedBuffers(context.model), 0.0
-    seed_everything(context.seed)
-    for number, piece in enumerate(pieces, start=1):
-        buffers.restore()
-        loss = loss_of(context.target, context.model, move(piece, context.device)) * scale
-        found = cast(
-            "tuple[torch.Tensor | None, ...]",
-            torch.autograd.grad(loss, trained, allow_unused=True),
-        )
-        gradients = [None if each is None else each.float() for each in found]
-        squares += _square(each for each in gradients if each is not None)
-        for into, gradient in zip(total, gradients, strict=True):
-            if gradient is not None:
-                into += gradient
-        context.progress(number, len(pieces), "gradients for their noise scale")
-    mean = _square(each / len(pieces) for each in total)
-    if not math.isfinite(squares) or not math.isfinite(mean):
-        context.log("no gradient noise scale: gradients are not finite; nan_source finds out why")
-        return None
-    return noise_scale(squares / len(pieces), mean, small, len(pieces))
-
-
-def _square(tensors: Any) -> float:
-    return float(sum(float(each.double().square().sum()) for each in tensors))
-
-
-def _pieces(context: Context, batches: int) -> tuple[Sequence[Any], int]:
-    """Batches of equal size, cut into several where there are few; and that size."""
-    found = list(islice(one_pass(context.target.train or (), context.seed), batches))
-    if not found:
-        raise AnalysisFailedError("the data holds no batch")
-    whole = count(found[0])
-    found = [batch for batch in found if count(batch) >= whole]  # the last is often smaller
-    # Batch normalisation needs two samples.
-    small = max(whole // -(-PIECES // len(found)), min(whole, 2))
-    return [
-        pick(batch, range(begin, begin + small))
-        for batch in found
-        for begin in range(0, whole - small + 1, small)
-    ], small

@@ -19,6 +19,7 @@ import numpy as np
 from traintop.analyses.batches import draw, forward, move
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome
 from traintop.analyses.samples import resized
+from traintop.analyses.saved_weights import SavedBuffers
 
 if TYPE_CHECKING:
     import torch
@@ -48,14 +49,17 @@ def run(context: Context) -> Outcome:
     if context.target.step is not None and context.target.forward is None:
         context.log("the Target has a step and no forward, so the loss is timed with the model")
     sizes = batch_sizes(most)
+    buffers = SavedBuffers(context.model)
     rows: list[dict[str, Any]] = []
     top: list[dict[str, Any]] = []
     with torch.inference_mode():
         for number, size in enumerate(sizes):
             batch = move(resized(source, size), context.device)
-            warm = _times(context, batch, warmup)
+            warm = _times(context, buffers, batch, warmup)
             runs = _agreed(context, warm, wanted, seconds)
-            times = _times(context, batch, runs, (number, len(sizes)), f"batch size {size}")
+            times = _times(
+                context, buffers, batch, runs, (number, len(sizes)), f"batch size {size}"
+            )
             # The slowest rank is what is waited for.
             rows.append(row_of(size, np.max(context.ranks.gather(times), axis=0).tolist()))
             context.point(size, rows[-1]["p50_ms"], "p50 ms")
@@ -119,6 +123,7 @@ def _agreed(context: Context, warm: Sequence[float], wanted: int, seconds: float
 
 def _times(
     context: Context,
+    buffers: SavedBuffers,
     batch: Any,
     runs: int,
     place: tuple[int, int] | None = None,
@@ -131,6 +136,7 @@ def _times(
     gc.disable()
     try:
         for number in range(1, runs + 1):
+            buffers.restore()  # a state that is kept between passes has the size of its batch
             _wait(context.device)
             began = time.perf_counter()
             forward(context.target, context.model, batch)
@@ -168,7 +174,8 @@ def _top_operators(context: Context, batch: Any) -> list[dict[str, Any]]:
     found = [
         (str(event.key), _own_time(event, on_gpu) / 1e3 / PROFILED, int(event.count) // PROFILED)
         for event in events
-        if "::" in str(event.key)  # operators; the rest is the profiler's and the driver's
+        # Operators; the rest are the kernels that they start, the profiler and the driver.
+        if "::" in str(event.key) and event.device_type.name == "CPU"
     ]
     total = sum(ms for _, ms, _ in found)
     found.sort(key=lambda each: -each[1])

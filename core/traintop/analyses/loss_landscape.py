@@ -201,9 +201,9 @@ def _plane(
             with moved(weights, [(alpha, directions[0]), (beta, directions[1])]):
                 row.append(probe.loss())
             context.progress(i * len(steps) + j + 1, total, "points of the plane")
-            if j == middle:
+            if j == middle and math.isfinite(row[-1]):
                 context.point(alpha, row[-1], "along alpha")
-            if i == middle:
+            if i == middle and math.isfinite(row[-1]):
                 context.point(beta, row[-1], "along beta")
         rows.append(row)
     return rows

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from traintop.analyses.context import Context, finding
-from traintop.analyses.one_batch_rule import LITTLE, NEAR_ZERO, Attempt
+from traintop.analyses.one_batch_rule import LITTLE, Attempt
 
 LR_FIND = {"do": "LR range test on this checkpoint", "analysis": "lr_find"}
 GRADIENT_FLOW = {"do": "see which gradient reaches each layer", "analysis": "gradient_flow"}
@@ -123,8 +123,8 @@ def _unfitted(best: Attempt, context: Context) -> Verdict:
             "underfitting",
             "info" if falling else "warning",
             f"One batch is not learned by heart: {ratio:.0%} of the loss is left",
-            ratio,
-            NEAR_ZERO,
+            final,
+            best.near,
             causes,
             [DATA, LOSS_FUNCTION, GRADIENT_FLOW],
         )
@@ -143,6 +143,7 @@ def _finding(
 ) -> dict[str, Any]:
     what = {
         "nan_inf": "steps on one batch until the loss was not finite",
+        "underfitting": "loss that is left on one batch",
     }.get(name, "loss left over the initial loss of one batch")
     return finding(
         name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, zip_longest
@@ -36,6 +37,8 @@ class Attempt:
     lr: float
     losses: list[float]
     """That before any step, then that after each; shape (steps + 1,)."""
+    near: float
+    """The loss at which it counts as fitted."""
     course: Course
     moved: bool
     """Whether any weight has changed."""
@@ -61,16 +64,26 @@ def _known(turns: chain[int | None]) -> list[int]:
     return [index for index in turns if index is not None]
 
 
-def goal(initial: float, *, classes: bool) -> float:
+def entropy(labels: Sequence[int]) -> float:
+    """The entropy of labels in nats: the least cross-entropy of a model that sees no input."""
+    shares = [times / len(labels) for times in Counter(labels).values()]
+    return -sum(share * math.log(share) for share in shares)
+
+
+def goal(initial: float, entropy: float | None = None) -> float:
     """The loss at which the batch counts as fitted.
 
     Args:
         initial: The loss before any step. One that is not above zero (a log density has no least
             value) must fall by as much as it was, and by 1 at least.
-        classes: Whether the targets are classes, and the loss so many nats.
+        entropy: Of the labels, where they are classes and the loss is so many nats. A bad start,
+            far above it, must not make the test an easy one.
     """
-    near = NEAR_ZERO * initial if initial > 0 else initial - max(-initial, 1.0)
-    return max(near, NEAR_ZERO_NATS) if classes else near
+    if initial <= 0:
+        return initial - max(-initial, 1.0)
+    if entropy is None:
+        return NEAR_ZERO * initial
+    return max(NEAR_ZERO * min(initial, entropy), NEAR_ZERO_NATS)
 
 
 def over(losses: Sequence[float], near: float) -> bool:

@@ -13,18 +13,15 @@ learning rates, which tells a model that cannot learn from an optimizer that doe
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from itertools import islice
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from traintop.analyses.batches import draw, loss_of, move, seed_everything
+from traintop.analyses.batches import loss_of, seed_everything
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome
+from traintop.analyses.one_batch_choice import choose, label_entropy, without_smoothing
 from traintop.analyses.one_batch_findings import judge
-from traintop.analyses.one_batch_rule import Attempt, course, goal, over, spread
-from traintop.analyses.samples import count, pick
+from traintop.analyses.one_batch_rule import Attempt, course, goal, over
 from traintop.analyses.saved_weights import SavedBuffers, SavedWeights
 
 if TYPE_CHECKING:
@@ -36,8 +33,6 @@ if TYPE_CHECKING:
 
 ADAM_LRS = (1e-3, 1e-2)
 """The default of its authors (Kingma and Ba, 2015), and what small networks bear."""
-BATCHES_LOOKED_AT = 20
-"""For one with more than one class."""
 NAMES_LISTED = 5
 
 
@@ -54,14 +49,14 @@ def run(context: Context) -> Outcome:
         raise AnalysisFailedError("one batch cannot tell with sharded weights: leave --shard out")
     if not any(each.requires_grad for each in context.model.parameters()):
         raise AnalysisFailedError("the model has no trainable parameter: all are frozen")
-    target = _without_smoothing(context)
-    batch, samples = _choose(context, wanted)
-    classes = target.step is None and _labels(batch, samples, flat=False) is not None
+    target = without_smoothing(context)
+    batch, samples = choose(context, wanted)
     saved = SavedWeights(context.model)
     if context.number("fresh"):
         _start_fresh(context)
     begin = SavedWeights(context.model)
     context.model.train()
+    entropy = label_entropy(context, target, batch)
     makers: list[Make] = []
     if target.optimizer is not None:
         makers.append(target.optimizer)
@@ -69,7 +64,7 @@ def run(context: Context) -> Outcome:
     attempts: list[Attempt] = []
     for number, make in enumerate(makers):
         begin.restore()
-        attempts.append(_fit(context, target, batch, make, steps, (number, len(makers)), classes))
+        attempts.append(_fit(context, target, batch, make, steps, (number, len(makers)), entropy))
         if attempts[-1].course == "fitted" or not math.isfinite(attempts[0].losses[0]):
             break
     saved.restore()
@@ -86,7 +81,7 @@ def run(context: Context) -> Outcome:
             "steps": shown.steps,
             "passed": passed,
             "reason": reason,
-            "goal": goal(initial, classes=classes) if math.isfinite(initial) else None,
+            "goal": shown.near if math.isfinite(initial) else None,
             "samples": samples,
             "attempts": [
                 {
@@ -129,53 +124,6 @@ def _rank(attempt: Attempt) -> tuple[bool, float]:
     return attempt.course != "fitted", last if math.isfinite(last) else math.inf
 
 
-def _choose(context: Context, wanted: int) -> tuple[Any, int]:
-    """A few samples of a batch that has more than one class, where there are classes."""
-    first = None
-    for batch in islice(draw(context.target.train or (), context.seed), BATCHES_LOOKED_AT):
-        try:
-            total = count(batch)
-        except AnalysisFailedError:
-            context.log("the batch cannot be cut into samples, so it is taken whole")
-            return move(batch, context.device), 1
-        labels = _labels(batch, total)
-        if labels is None:
-            return move(pick(batch, range(min(wanted, total))), context.device), min(wanted, total)
-        chosen = move(pick(batch, spread(labels, wanted)), context.device)
-        if len(set(labels)) > 1 or wanted == 1:
-            return chosen, min(wanted, total)
-        first = first or (chosen, min(wanted, total))
-    if first is None:
-        raise AnalysisFailedError("the data holds no batch")
-    context.log("every batch looked at has one class only: even a model that sees nothing fits it")
-    return first
-
-
-def _labels(batch: Any, samples: int, *, flat: bool = True) -> list[int] | None:
-    """The classes of a batch, where its last part is whole numbers; `flat`: one a sample."""
-    import torch
-
-    parts = cast("list[Any]", batch) if isinstance(batch, list | tuple) else []
-    last = parts[-1] if len(parts) > 1 else None
-    if not isinstance(last, torch.Tensor) or last.is_floating_point() or last.is_complex():
-        return None
-    if flat and (last.ndim != 1 or len(last) != samples):
-        return None
-    return cast("list[int]", last.flatten().tolist())
-
-
-def _without_smoothing(context: Context) -> Target:
-    """The target with label smoothing off: with it no loss comes near zero."""
-    loss = context.target.loss
-    smoothing = getattr(loss, "label_smoothing", 0.0)
-    if context.target.step is not None or not isinstance(smoothing, float) or smoothing <= 0:
-        return context.target
-    loss = copy.copy(loss)
-    cast("Any", loss).label_smoothing = 0.0
-    context.log(f"label smoothing ({smoothing:g}) is off: with it the loss cannot come near zero")
-    return replace(context.target, loss=loss)
-
-
 def _start_fresh(context: Context) -> None:
     """Put the weights back that the target has built."""
     import torch
@@ -207,7 +155,7 @@ def _fit(
     make: Make,
     steps: int,
     place: tuple[int, int],
-    classes: bool,
+    entropy: float | None,
 ) -> Attempt:
     import torch
 
@@ -238,9 +186,10 @@ def _fit(
             loss = optimizer.step(closure)
         losses.append(loss)
         if not done:
-            near = goal(loss, classes=classes) if math.isfinite(loss) else -math.inf
+            near = goal(loss, entropy) if math.isfinite(loss) else -math.inf
             without_gradient = [key for key, each in trained.items() if not _has_gradient(each)]
-        context.point(done, loss, f"{name} {lr:.0e}")
+        if math.isfinite(loss):
+            context.point(done, loss, f"{name} {lr:.0e}")
         context.progress(place[0] * steps + done, place[1] * steps, f"{name}, loss {loss:.4g}")
         if over(losses, near):
             break
@@ -248,6 +197,7 @@ def _fit(
         optimizer=name,
         lr=lr,
         losses=losses,
+        near=near,
         course=course(losses, near),
         moved=before.changed(),
         without_gradient=without_gradient,

@@ -103,9 +103,12 @@ def _run_folder(folder: Path, below: Path) -> Path:
     """The folder of the run whose diagnostics are in `folder`."""
     for name in OWN_FOLDERS[1:]:
         parts = Path(name).parts
-        root = folder.parents[len(parts) - 1]
-        if folder.parts[-len(parts) :] == parts and root.is_relative_to(below):
-            return root
+        if folder.parts[-len(parts) :] != parts:
+            continue
+        # A short relative path has no such parent by name.
+        root = folder.absolute().parents[len(parts) - 1]
+        if root.is_relative_to(below.absolute()):
+            return folder.parents[len(parts) - 1] if len(folder.parts) > len(parts) else root
     return folder
 
 
