@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from detector_driver import blind, noise, of, watch
 
+from detector_driver import blind, noise, of, watch
 from traintop.records import RunInfo
 
 INFO = RunInfo(planned_steps=500, steps_per_epoch=50)

@@ -46,11 +46,12 @@ def draw_bars(
         rows.append(
             fit_runs(
                 [
-                    (fit_middle(label, label_width) + " ", "label"),
+                    (fit_middle(label, label_width, ascii_only=not braille) + " ", "label"),
                     (fit(bar(share, room, braille=braille), room), "series0"),
-                    (" " + fit(note, note_width, right=True), "text"),
+                    (" " + fit(note, note_width, right=True, ascii_only=not braille), "text"),
                 ],
                 width,
+                ascii_only=not braille,
             )
         )
     if shown < len(labels):
