@@ -14,7 +14,7 @@ from traintop_tui.widgets.canvas import Canvas, pad_rows
 from traintop_tui.wrapping import wrap
 
 STATE_STYLES = {"ok": "severity.info", "failed": "severity.critical", "running": "title"}
-STATE_WIDTH, TITLE_WIDTH = 12, 22
+STATE_WIDTH, TITLE_WIDTH = 12, 23
 
 
 class JobTable(Canvas):
