@@ -227,3 +227,27 @@ def test_needs_polling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert needs_polling(tmp_path / "not" / "there") is polled
     monkeypatch.setattr("sys.platform", "darwin")
     assert not needs_polling(tmp_path)
+
+
+def test_the_last_line_of_a_rotated_file_ends_with_it(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.log", b"1\n2\nto")
+    source = open_source(path)
+    assert lines(drain(source)) == ["1", "2"]
+    path.rename(tmp_path / "train.log.1")
+    with (tmp_path / "train.log.1").open("ab") as file:
+        file.write(b"rn")
+    write(path, b"4\n5")
+    assert lines(drain(source)) == ["torn", "4"]
+    assert lines(source.finish()) == ["5"]
+
+
+def test_an_endless_line_is_cut(tmp_path: Path) -> None:
+    path = write(tmp_path / "train.log", b"z" * (65 << 20) + b"\nend\n")
+    cut, end = lines(drain(open_source(path), 8 << 20))
+    assert cut.endswith("line too long, the rest is left out]")
+    assert len(cut) < 2000
+    assert end == "end"
+
+
+def lines(items: list[Item]) -> list[str]:
+    return [line for item in items if isinstance(item, LogLines) for line in item.lines]

@@ -1,4 +1,4 @@
-"""What every format has to offer: whole lines in, records out, and a tally of what was not read."""
+"""What every format has to offer: bytes in, records out, and a tally of what was not read."""
 
 from __future__ import annotations
 
@@ -47,10 +47,15 @@ class Tally:
 
 
 class Decoder(Protocol):
-    """One format: a state machine that is fed whole lines and never raises, whatever they hold."""
+    """One format: a state machine that is fed bytes and never raises, whatever they hold."""
 
     format: str
     tally: Tally
+
+    @property
+    def by_lines(self) -> bool:
+        """Whether it is fed whole lines, rather than bytes as they come."""
+        ...
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -58,9 +63,9 @@ class Decoder(Protocol):
         ...
 
     def feed(self, data: bytes) -> list[Item]:
-        """Take whole lines; only the very last one may lack its line feed."""
+        """Take what is new; of whole lines only the very last one may lack its line feed."""
         ...
 
     def finish(self) -> list[Item]:
-        """Hand over what was held back: no more lines will come."""
+        """Hand over what was held back: no more will come."""
         ...

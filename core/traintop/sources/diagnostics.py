@@ -30,6 +30,7 @@ class Layers:
     """Decodes `layers.jsonl`: a line with the names of the layers, then a line a step."""
 
     format = FORMAT
+    by_lines = True
 
     def __init__(self) -> None:
         self.tally = Tally()
@@ -92,6 +93,7 @@ class Events:
     """Decodes `events.jsonl`: checkpoints, epochs, notes ..., a line each."""
 
     format = FORMAT
+    by_lines = True
 
     def __init__(self) -> None:
         self.tally = Tally()

@@ -28,6 +28,8 @@ class JsonLines:
         format: What the report calls the format.
     """
 
+    by_lines = True
+
     def __init__(
         self,
         table: str,

@@ -7,7 +7,6 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from traintop.sources.lines import LINE_LIMIT, LineSplitter
 from traintop.sources.tail import HEAD, Chunk
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ class PipeTail:
         self.ended = False
         """Whether the writer has closed its end."""
         self._fd = fd
-        self._lines = LineSplitter(LINE_LIMIT)
         self._blocks: deque[bytes] = deque()
         self._room = threading.Condition()
         self._buffered = 0
@@ -90,11 +88,7 @@ class PipeTail:
         self._read += len(data)
         if len(self._head) < HEAD:
             self._head += data[: HEAD - len(self._head)]
-        return Chunk(self._lines.feed(data))
-
-    def finish(self) -> Chunk:
-        """Release the last line, which has no line feed."""
-        return Chunk(self._lines.flush())
+        return Chunk(data)
 
     def close(self) -> None:
         """Stop reading. A thread that waits for bytes ends with the program."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from traintop.sources.binary import looks_binary
 from traintop.sources.diagnostics import FORMAT, Events, Layers, RunInfoFile
@@ -19,14 +20,38 @@ from traintop.sources.textlog import TextLog
 if TYPE_CHECKING:
     from traintop.sources.decoder import Decoder
 
-__all__ = ["Source", "format_of", "open_source"]
+__all__ = ["Format", "Source", "format_of", "open_source"]
 
-OWN_TABLES = {"train_diagnostics.jsonl": "train", "val_diagnostics.jsonl": "val"}
 STANDARD_INPUT = Path("-")
+OWN_TABLES = {"train_diagnostics.jsonl": "train", "val_diagnostics.jsonl": "val"}
 
 _OBJECT = re.compile(rb"\s*\{\s*[\"}]")
 _LAYER_NAMES = re.compile(rb"\s*\{\s*\"names\"\s*:\s*\[")
 _EVENT = re.compile(rb"\s*\{.*\"event\"\s*:\s*\"")
+
+
+class Place(NamedTuple):
+    """The file that a decoder is made for, and where its records go."""
+
+    path: Path
+    table: str
+    """The table of records that do not say what part of the data they speak of."""
+    prefix: str
+    """What stands before `train`, `val` or `test` in the name of the table of records that do."""
+
+    def split_table(self, split: str) -> str:
+        """Name the table of a part of the data."""
+        return self.prefix + split
+
+
+class Format(NamedTuple):
+    """One format."""
+
+    name: str
+    """What `format_of` calls it."""
+    recognise: Callable[[Path, bytes], bool]
+    """Whether a file that begins with these bytes is in it."""
+    decoder: Callable[[Place], Decoder]
 
 
 def open_source(path: Path, table: str | None = None, *, alone: bool = True) -> Source:
@@ -62,42 +87,89 @@ def open_tail(path: Path) -> Tail:
 
 def choose(path: Path, head: bytes, table: str, alone: bool) -> Decoder | str:
     """The decoder for a file that begins with these bytes; a text says why there is none."""
-    kind = format_of(path, head)
+    found = _recognise(path, head)
+    if isinstance(found, str):
+        return f"this looks like {found}, which is not read"
     folder = table.rpartition("/")[0]
-    if path.name in OWN_TABLES and kind == "jsonl":
-        own = OWN_TABLES[path.name]
-        return JsonLines(f"{folder}/{own}" if folder else own, format=FORMAT)
-    match kind:
-        case "layers":
-            return Layers()
-        case "events":
-            return Events()
-        case "jsonl":
-            prefix = (f"{folder}/" if folder else "") if alone else f"{table}/"
-            return JsonLines(table, lambda split: prefix + split)
-        case "text":
-            return TextLog()
-        case _:
-            return f"this looks like {kind}, which is not read"
+    prefix = (f"{folder}/" if folder else "") if alone else f"{table}/"
+    return found.decoder(Place(path, table, prefix))
 
 
 def format_of(path: Path, head: bytes) -> str:
-    """What a file that begins with these bytes holds: `layers`, `events`, `jsonl`, `text`, or in
-    words what kind of binary data.
-    """  # noqa: D205 - the list is the summary
+    """What a file that begins with these bytes holds: a format's name, or in words what kind of
+    binary data.
+    """  # noqa: D205 - the first sentence is long
+    found = _recognise(path, head)
+    return found if isinstance(found, str) else found.name
+
+
+def _recognise(path: Path, head: bytes) -> Format | str:
+    """The format of a file; a text names a kind of data that is not read."""
+    for known in BINARY_FORMATS:
+        if known.recognise(path, head):
+            return known
     binary = looks_binary(head)
     if binary is not None:
         return binary
-    if _LAYER_NAMES.match(head):
-        return "layers"
+    return next(known for known in TEXT_FORMATS if known.recognise(path, head))
+
+
+def _whole_lines(head: bytes) -> list[bytes]:
+    """The lines of a head that are not blank; the last one only where it is the only one."""
     lines = head.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     if len(lines) > 1:
         lines.pop()  # torn, or empty
-    lines = [line for line in lines if line.strip()]
-    if path.name == "events.jsonl" and lines and _EVENT.match(lines[0]):
-        return "events"
-    objects = sum(bool(_OBJECT.match(line)) for line in lines)
-    return "jsonl" if objects * 2 > len(lines) else "text"
+    return [line for line in lines if line.strip()]
+
+
+def _layers(_place: Place) -> Layers:
+    return Layers()
+
+
+def _holds_layers(_path: Path, head: bytes) -> bool:
+    return _LAYER_NAMES.match(head) is not None
+
+
+def _holds_events(path: Path, head: bytes) -> bool:
+    lines = _whole_lines(head)
+    return path.name == "events.jsonl" and bool(lines) and _EVENT.match(lines[0]) is not None
+
+
+def _events(_place: Place) -> Events:
+    return Events()
+
+
+def _holds_json_lines(_path: Path, head: bytes) -> bool:
+    lines = _whole_lines(head)
+    return sum(bool(_OBJECT.match(line)) for line in lines) * 2 > len(lines)
+
+
+def _json_lines(place: Place) -> JsonLines:
+    own = OWN_TABLES.get(place.path.name)
+    if own is None:
+        return JsonLines(place.table, place.split_table)
+    folder = place.table.rpartition("/")[0]
+    return JsonLines(f"{folder}/{own}" if folder else own, format=FORMAT)
+
+
+def _is_any_text(_path: Path, _head: bytes) -> bool:
+    return True
+
+
+def _text(_place: Place) -> TextLog:
+    return TextLog()
+
+
+BINARY_FORMATS: tuple[Format, ...] = ()
+"""Formats that are no text. Each is told by its first bytes."""
+
+TEXT_FORMATS: tuple[Format, ...] = (
+    Format("layers", _holds_layers, _layers),
+    Format("events", _holds_events, _events),
+    Format("jsonl", _holds_json_lines, _json_lines),
+    Format("text", _is_any_text, _text),
+)
+"""Formats of text, the most certain to tell first: the first that recognises a file has it."""
 
 
 def _stem(path: Path) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from traintop.records import Item, Reset, SourceReport
+from traintop.sources.lines import LineSplitter
+from traintop.sources.tail import HEAD, Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,7 +60,7 @@ class Source(Protocol):
 
 
 class FileSource:
-    """Follows one file. Its format is told by its first bytes, as soon as there are any.
+    """Follows one file. Its format is told by its first bytes: a whole line of text, if it is text.
 
     Args:
         tail: The bytes.
@@ -70,6 +72,8 @@ class FileSource:
         self._choose = choose
         self._decoder: Decoder | None = None
         self._refused: str | None = None
+        self._lines = LineSplitter()
+        self._untold = b""  # what was read while the format could not be told
 
     @property
     def path(self) -> Path:
@@ -92,20 +96,28 @@ class FileSource:
         return self._tail.polled
 
     def read(self, max_bytes: int) -> list[Item]:
-        """Read at most `max_bytes` that are new. Nothing of a file is read that is no text."""
+        """Read at most `max_bytes` that are new. Nothing of a file is read that has no format."""
         if self._refused is not None:
             return []
         chunk = self._tail.read(max_bytes)
         items: list[Item] = []
-        if chunk.reset and self._decoder is not None:
-            items.append(Reset(path=self.path, tables=self._decoder.tables))
+        if chunk.reset:
+            if self._decoder is not None:
+                items.append(Reset(path=self.path, tables=self._decoder.tables))
             self._decoder = None
-        return items + self._feed(chunk.data)
+            self._lines.clear()
+            self._untold = b""
+        return items + self._take(chunk)
 
     def finish(self) -> list[Item]:
         """Hand over the last line, though it has no line feed, and what the decoder held back."""
-        items = self._feed(self._tail.finish().data)
-        return items if self._decoder is None else items + self._decoder.finish()
+        items: list[Item] = []
+        if self._decoder is None and self._untold:
+            items = self._begin(self._choose(self._untold[:HEAD]))
+        if self._decoder is None:
+            return items
+        rest = self._lines.flush()
+        return items + (self._decoder.feed(rest) if rest else []) + self._decoder.finish()
 
     def report(self) -> SourceReport:
         """What the file turned out to be, as far as it was read."""
@@ -126,12 +138,33 @@ class FileSource:
         """Let go of the file."""
         self._tail.close()
 
-    def _feed(self, data: bytes) -> list[Item]:
-        if self._decoder is None and self._refused is None:
-            head = self._tail.head
-            chosen = self._choose(head) if head else None
-            if isinstance(chosen, str):  # binary data may never end a line, so do not wait for one
-                self._refused = chosen
-            elif data:
-                self._decoder = chosen
-        return self._decoder.feed(data) if data and self._decoder is not None else []
+    def _take(self, chunk: Chunk) -> list[Item]:
+        decoder = self._decoder
+        if decoder is not None:
+            return self._feed(decoder, chunk)
+        # The last line of a rotated file ends where the file does.
+        seam = b"\n" if chunk.seam and self._untold and self._untold[-1:] != b"\n" else b""
+        self._untold += seam + chunk.data
+        head = self._untold[:HEAD]
+        chosen = self._choose(head) if head else None
+        # What is text may turn out otherwise at the end of its first line; other data may never
+        # end one.
+        torn = b"\n" not in head and len(head) < HEAD
+        if chosen is None or (torn and not isinstance(chosen, str) and chosen.by_lines):
+            return []
+        return self._begin(chosen)
+
+    def _begin(self, chosen: Decoder | str) -> list[Item]:
+        untold, self._untold = self._untold, b""
+        if isinstance(chosen, str):
+            self._refused = chosen
+            return []
+        self._decoder = chosen
+        return self._feed(chosen, Chunk(untold))
+
+    def _feed(self, decoder: Decoder, chunk: Chunk) -> list[Item]:
+        data = chunk.data
+        if decoder.by_lines:
+            ended = self._lines.flush() if chunk.seam else b""
+            data = (ended + b"\n" if ended else b"") + self._lines.feed(data)
+        return decoder.feed(data) if data else []

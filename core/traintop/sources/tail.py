@@ -1,4 +1,4 @@
-"""Reading a file that somebody else is writing, a burst of whole lines at a time.
+"""Reading a file that somebody else is writing, a burst of bytes at a time.
 
 Nothing here waits: `read` takes what is there and returns. A file is known by its device and
 inode, because names move: a rotated file is read to its end before the new one of that name is
@@ -12,7 +12,6 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from traintop.sources.filesystem import needs_polling
-from traintop.sources.lines import LINE_LIMIT, LineSplitter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,9 +27,10 @@ class Chunk(NamedTuple):
     """What one read brought."""
 
     data: bytes
-    """Whole lines; only the chunk of `finish` may lack the last line feed."""
     reset: bool = False
     """What was read before is gone from the file and to be forgotten; `data` is its new start."""
+    seam: bool = False
+    """The file was rotated: what came before is whole, and `data` begins the next file."""
 
 
 class Tail(Protocol):
@@ -71,10 +71,6 @@ class Tail(Protocol):
         """Take at most `max_bytes` new bytes, without waiting for any."""
         ...
 
-    def finish(self) -> Chunk:
-        """Release the last line, which has no line feed: the writer is known to be done."""
-        ...
-
     def close(self) -> None:
         """Let go of the file."""
         ...
@@ -85,13 +81,11 @@ class FileTail:
 
     Args:
         path: The file, which need not exist.
-        line_limit: Lines longer than this many bytes are cut.
     """
 
-    def __init__(self, path: Path, line_limit: int = LINE_LIMIT) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self.error: str | None = None
-        self._lines = LineSplitter(line_limit)
         self.polled = needs_polling(path)
         self._fd: int | None = None
         self._identity = (0, 0)
@@ -146,10 +140,6 @@ class FileTail:
             self._let_go()
             return Chunk(b"")
 
-    def finish(self) -> Chunk:
-        """Release the last line, which has no line feed: the writer is known to be done."""
-        return Chunk(self._lines.flush())
-
     def close(self) -> None:
         """Let go of the file. A later `read` opens it again where it left off."""
         self._let_go()
@@ -158,8 +148,7 @@ class FileTail:
         status = self._look()
         if status is None and self._fd is None:
             return Chunk(b"")
-        reset = False
-        rotated_line = b""
+        reset = seam = False
         if self._fd is None:
             reset = self._open()
         elif status is not None and _identity(status) != self._identity:
@@ -170,12 +159,13 @@ class FileTail:
                 self._size, self._next_size = old.st_size, status.st_size
                 data = self._take(max_bytes)
                 if data:
-                    return Chunk(self._lines.feed(data))
-                rotated_line = self._leave_rotated()
+                    return Chunk(data)
+                self._leave_rotated()
+                seam = True
                 self._open()
         assert self._fd is not None  # noqa: S101 - both branches above leave it open
         reset = self._changed_under_us() or reset
-        return Chunk(rotated_line + self._lines.feed(self._take(max_bytes)), reset)
+        return Chunk(self._take(max_bytes), reset, seam)
 
     def _look(self) -> os.stat_result | None:
         """The state of whatever has the name now; None if nothing has, or it cannot be known."""
@@ -218,17 +208,14 @@ class FileTail:
             os.close(self._fd)
             self._fd = None
 
-    def _leave_rotated(self) -> bytes:
-        """Go on to the next file of this name; the old one's last line ends where it ends."""
-        rest = self._lines.flush()
+    def _leave_rotated(self) -> None:
+        """Go on to the next file of this name."""
         self._before += self._offset
         self._offset = 0
         self._head = self._anchor = b""
         self._checked = (0, 0)
-        return rest + b"\n" if rest else b""
 
     def _start_over(self) -> None:
-        self._lines.clear()
         self._before = self._offset = 0
         self._head = self._anchor = b""
         self._checked = (0, 0)

@@ -39,6 +39,7 @@ class TextLog:
     """Decodes text in UTF-8 or, with a byte order mark, UTF-16. A line is a record."""
 
     format = "text"
+    by_lines = True
 
     def __init__(self) -> None:
         self.tally = Tally()
