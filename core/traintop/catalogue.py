@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections import Counter
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
-from traintop.sources.roles import choose
+from traintop.sources.roles import Choice, averaged_word, choose_all, unit_of
 from traintop.store import Run, Table
+
+NO_ROLE = "none"
+"""What a person writes of a series that has no role, whatever its name."""
+
+RoleFrom = Literal["name", "settings", "you"]
 
 
 class SeriesRef(NamedTuple):
@@ -17,13 +24,36 @@ class SeriesRef(NamedTuple):
     label: str
     """Unique in the run: the name, with the table before it where that is needed."""
     role: str | None
+    role_from: RoleFrom | None = None
+    """Who says so, also where it is that the series has no role; None where nobody does."""
+    why: str = ""
+    """Why it has the role, in words."""
+    averaged: str | None = None
+    """The word of its name that says that its values are means over some past."""
+    unit: str | None = None
+    """As its name gives it: `ms`, `GiB`, `tokens/s`."""
 
 
 class Catalogue:
-    """Names the series of runs. Remembers a run's answer until it has another series."""
+    """Names the series of runs. Remembers a run's answer until it has another series.
 
-    def __init__(self) -> None:
+    Args:
+        settings: Roles that the settings give, by the label or the name of the series; `none`
+            takes a role away.
+        yours: The same as a person gave them on the screen, which count more.
+    """
+
+    def __init__(
+        self, settings: Mapping[str, str] | None = None, yours: Mapping[str, str] | None = None
+    ) -> None:
+        self.settings = dict(settings or {})
+        self.yours = dict(yours or {})
         self._known: dict[int, tuple[Run, int, list[SeriesRef]]] = {}
+
+    def give(self, yours: Mapping[str, str]) -> None:
+        """Take the roles that a person gives, in place of those given before."""
+        self.yours = dict(yours)
+        self._known = {}
 
     def refs(self, run: Run) -> list[SeriesRef]:
         """Return all series, in the order in which they turned up."""
@@ -31,7 +61,7 @@ class Catalogue:
         count = sum(len(table.series) for table in tables)
         known = self._known.get(run.index)
         if known is None or known[0] is not run or known[1] != count:
-            known = self._known[run.index] = (run, count, _name(tables))
+            known = self._known[run.index] = (run, count, self._name(tables))
         return known[2]
 
     def by_role(self, run: Run, role: str) -> SeriesRef | None:
@@ -46,16 +76,60 @@ class Catalogue:
             if ref.table == table and ref.role is not None
         }
 
+    def unused(self, run: Run) -> list[str]:
+        """Return the names that the settings speak of and no series has."""
+        known = {name for ref in self.refs(run) for name in (ref.label, ref.name)}
+        return [name for name in self.settings if name not in known]
 
-def _name(tables: list[Table]) -> list[SeriesRef]:
-    series = [(table.name, name) for table in tables for name in list(table.series)]
-    roles = {found: role for role, found in choose(series).items()}
-    names = [name for _, name in series]
-    split = any(table.name == "val" for table in tables)
-    refs: list[SeriesRef] = []
+    def _name(self, tables: list[Table]) -> list[SeriesRef]:
+        series = [(table.name, name) for table in tables for name in list(table.series)]
+        labels = _labels(series)
+        given: dict[tuple[str, str], str] = {}
+        origins: dict[tuple[str, str], RoleFrom] = {}
+        sources: tuple[tuple[RoleFrom, dict[str, str]], ...]
+        sources = ("settings", self.settings), ("you", self.yours)
+        for origin, roles in sources:
+            for key, role in roles.items():
+                # A label means one series; a name the first that has it.
+                found = [each for each in series if labels[each] == key]
+                found += [each for each in series if each[1] == key]
+                if found:
+                    for each in [each for each, other in given.items() if other == role != NO_ROLE]:
+                        del given[each]
+                    given[found[0]], origins[found[0]] = role, origin
+        chosen = choose_all(series, given)
+        refs: list[SeriesRef] = []
+        for each in series:
+            choice = chosen.get(each, Choice(None, ""))
+            said: RoleFrom | None = "name" if choice.role else None
+            said = origins.get(each, said) if each in given else said
+            refs.append(
+                SeriesRef(
+                    *each,
+                    labels[each],
+                    choice.role,
+                    said,
+                    _WORDS.get(said, choice.why),
+                    averaged_word(each[1]),
+                    unit_of(each[1], choice.role),
+                )
+            )
+        return refs
+
+
+_WORDS: dict[RoleFrom | None, str] = {
+    "settings": "your settings say so",
+    "you": "you said so",
+}
+
+
+def _labels(series: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    names = Counter(name for _, name in series)
+    tables = {table for table, _ in series}
+    split = "val" in tables
+    labels: dict[tuple[str, str], str] = {}
     for table, name in series:
         plain = table == "train" or not split or len(tables) == 1
-        ambiguous = names.count(name) > 1 and table != "train"
-        label = f"{table}/{name}" if ambiguous or not plain else name
-        refs.append(SeriesRef(table, name, label, roles.get((table, name))))
-    return refs
+        ambiguous = names[name] > 1 and table != "train"
+        labels[table, name] = f"{table}/{name}" if ambiguous or not plain else name
+    return labels

@@ -37,8 +37,12 @@ ROLES = (
     "majority_pred_fraction",
     "compute_time",
     "param_hash",
+    "reward",
+    "tokens",
 )
-"""What a series means, whatever its writer calls it. A series without a role is a custom metric."""
+"""What a series means, whatever its writer calls it. A series without a role is a custom metric.
+
+`tokens` counts what has been trained on so far (tokens, samples, environment steps): an x axis."""
 
 
 # --- what sources read ------------------------------------------------------------------------

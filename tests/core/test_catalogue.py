@@ -70,6 +70,28 @@ def test_the_answer_is_remembered_until_there_is_another_series():
     assert [ref.role for ref in catalogue.refs(store.run(0))] == ["loss/train", "grad_norm"]
 
 
+def test_a_role_that_is_given_counts_more_than_a_name():
+    run = store_of(train=["loss", "my col", "lr"], val=["loss"]).run(0)
+    catalogue = Catalogue({"my col": "loss/val", "lr": "none"})
+    assert catalogue.by_role(run, "loss/val").label == "my col"
+    assert catalogue.by_role(run, "loss/train").label == "loss"
+    assert catalogue.by_role(run, "lr") is None
+    origins = {ref.label: ref.role_from for ref in catalogue.refs(run)}
+    assert origins == {"loss": "name", "my col": "settings", "lr": "settings", "val/loss": None}
+
+    catalogue.give({"val/loss": "loss/val"})
+    assert catalogue.by_role(run, "loss/val").label == "val/loss"
+    assert [ref.role_from for ref in catalogue.refs(run)] == ["name", None, "settings", "you"]
+
+    catalogue.give({})
+    assert catalogue.by_role(run, "loss/val").label == "my col"
+
+
+def test_names_in_the_settings_that_no_series_has_are_known():
+    run = store_of(train=["loss"]).run(0)
+    assert Catalogue({"los": "loss/val", "loss": "none"}).unused(run) == ["los"]
+
+
 NAMES = st.sets(st.sampled_from(["loss", "val_loss", "lr", "accuracy", "a", "b"]), min_size=1)
 
 

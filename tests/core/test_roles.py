@@ -7,22 +7,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traintop.records import ROLES
-from traintop.sources.roles import NAMES, SPLIT_ROLES, choose, role_of
+from traintop.sources.roles import NAMES, SPLIT_ROLES, choose, choose_all, role_of, unit_of
 
 USED = {
     "loss/train": """
         loss, train_loss, train/loss, training_loss, lm loss, reduced_train_loss, total_loss, Loss
         loss/train, trainLoss, train_loss_step, loss/train/total, train/CE loss, trl
+        Train Loss, avg_loss, loss_avg, running_loss, Train net output #0: loss, train-logloss
+        loss/train/cross_entropy, epoch_loss, nll_loss, bits_per_byte, train/train_loss
     """,
     "loss/val": """
         val_loss, eval_loss, valid_loss, test_loss, val/loss, eval/loss, validation/loss, loss/val
-        validation loss, val_loss_epoch, dev_loss, eval/lm loss, tel, evaluation/loss
+        validation loss, val_loss_epoch, dev_loss, eval/lm loss, tel, evaluation/loss, loss_val
+        valid-logloss, validation_0-logloss, Test net output #1: loss, valid_nll_loss, Val Loss
     """,
     "accuracy/train": """
         acc, accuracy, train_acc, train/accuracy, top1, accuracy/top1, train_accuracy_epoch
     """,
     "accuracy/val": """
         val_acc, eval_accuracy, val/acc, test_acc1, validation/accuracy, val_top1, acc/val
+        Val Acc@1, eval_top1, Test accuracy, epoch_val_acc, test top-1 acc
     """,
     "lr": """
         lr, learning_rate, lr-AdamW, lr/pg0, train/lr, train/learning_rate, learning rate, LR
@@ -34,12 +38,24 @@ USED = {
     """,
     "throughput": """
         samples_per_sec, tokens_per_sec, tok/s, tps, train_samples_per_second, train_wps, wps
-        train/tokens_per_sec, images_per_sec, throughput, time/fps
+        train/tokens_per_sec, images_per_sec, throughput, time/fps, charts/SPS, img/sec
+        throughput per GPU (TFLOP/s/GPU), throughput/device/tokens_per_sec, its/sec
     """,
     "gpu_memory": """
         gpu_memory_mb, memory, gpu/mem_gib, gpu_mem, memory/max_allocated (GiB), peak_memory_active
     """,
-    "step_time": "step_time, train/step_time, time, batch_time, train_step_timing in s",
+    "step_time": """
+        step_time, train/step_time, time, batch_time, train_step_timing in s, step_avg (ms), dt
+        elapsed time per iteration (ms), step_avg_ms, ms/batch, Batch Time, iter_time
+    """,
+    "reward": """
+        rollout/ep_rew_mean, EpRewMean, AverageEpRet, episode_reward_mean, episodic_return
+        charts/episodic_return, rollout/return, eval/mean_reward
+    """,
+    "tokens": """
+        tokens, consumed samples, num_input_tokens_seen, tokens/total, TotalEnvInteracts
+        time/total_timesteps, Progress/kimg, total_tokens, time/token, timesteps_total
+    """,
     "update_ratio": "weight_update, update_ratio, train/update_ratio",
     "loss_scale": "loss_scale, loss scale, train_loss_scale",
     "grad_cos": "grad_cos",
@@ -76,6 +92,15 @@ def test_names_that_frameworks_use(role: str) -> None:
         "lr_schedule_name",
         "num_batches",
         "eval_samples_per_second",
+        "loss_G",
+        "loss_min",
+        "DeltaLossPi",
+        "train/box_loss",
+        "lm loss PPL",
+        "data_time",
+        "err",
+        "mean",
+        "loss scores",
     ],
 )
 def test_custom_metrics(name: str) -> None:
@@ -124,6 +149,71 @@ def test_one_series_a_role() -> None:
     }
     assert choose([("test", "loss")]) == {"loss/val": ("test", "loss")}
     assert choose([("rank00001/train", "loss")]) == {}
+
+
+@pytest.mark.parametrize(
+    ("names", "role", "chosen"),
+    [
+        # A total beside its parts, in any order.
+        (["loss_cls", "loss_box", "loss"], "loss/train", "loss"),
+        # Parts alone: the first, and the same one in validation.
+        (["train/box_loss", "train/cls_loss"], "loss/train", "train/box_loss"),
+        (["train/box_loss", "val/cls_loss", "val/box_loss"], "loss/val", "val/box_loss"),
+        (["Loss/D/loss", "Loss/G/loss"], "loss/train", "Loss/D/loss"),
+        (["LossPi", "LossV", "DeltaLossPi"], "loss/train", "LossPi"),
+        # A part of the validation loss beside a total in training would be no yardstick.
+        (["loss", "loss_cls", "val/loss_cls"], "loss/val", None),
+        # A loss on one of several sets of data is none of those parts.
+        (["loss", "eval_wikitext_loss", "eval_c4_loss"], "loss/val", "eval_wikitext_loss"),
+        # The value of the step rather than a mean of the past.
+        (["avg_loss", "loss"], "loss/train", "loss"),
+        (["smooth_loss", "train/CE loss"], "loss/train", "train/CE loss"),
+        (["train_loss_epoch", "train_loss_step"], "loss/train", "train_loss_step"),
+        (["mean_grad_norm"], "grad_norm", "mean_grad_norm"),
+        # Validation before test.
+        (["test_loss", "val_loss"], "loss/val", "val_loss"),
+        (["loss_scale", "loss_weight", "best_loss", "loss_std"], "loss/train", None),
+    ],
+)
+def test_which_of_several_has_the_role(names: list[str], role: str, chosen: str | None) -> None:
+    found = choose([("train", name) for name in names])
+    assert found.get(role, (None, None))[1] == chosen
+
+
+def test_each_choice_has_a_reason() -> None:
+    series = [("train", name) for name in ("train/box_loss", "train/cls_loss", "avg_acc", "x")]
+    why = {each[1]: choice.why for each, choice in choose_all(series).items()}
+    assert why == {
+        "avg_acc": "`acc` in its name, an average (avg)",
+        "train/box_loss": "the first of 2 parts of the loss, no total: box, cls",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "unit"),
+    [
+        ("step_avg_ms", "step_time", "ms"),
+        ("elapsed time per iteration (ms)", "step_time", "ms"),
+        ("ms/batch", "step_time", "ms"),
+        ("train_step_timing in s", "step_time", "s"),
+        ("memory/max_active (GiB)", "gpu_memory", "GiB"),
+        ("gpu_memory_mb", "gpu_memory", "MiB"),
+        ("gpu_mem_bytes", "gpu_memory", "B"),
+        ("tok/s", "throughput", "tokens/s"),
+        ("samples_per_sec", "throughput", "samples/s"),
+        ("wps", "throughput", "tokens/s"),
+        ("it/s", "throughput", "steps/s"),
+        ("throughput", "throughput", None),
+        ("throughput per GPU (TFLOP/s/GPU)", "throughput", "TFLOP/s/GPU"),
+        ("loss_min", None, None),
+        ("loss", "loss/train", None),
+        ("mfu %", None, "%"),
+        ("class s", None, None),
+        ("", None, None),
+    ],
+)
+def test_units_in_names(name: str, role: str | None, unit: str | None) -> None:
+    assert unit_of(name, role) == unit
 
 
 def test_the_table_of_names_is_sound() -> None:

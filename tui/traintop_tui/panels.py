@@ -90,6 +90,7 @@ def levels_of(finding: Finding) -> tuple[Level, ...]:
 
 PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("loss", ("loss/train", "loss/val")),
+    ("reward", ("reward",)),
     ("gradient norm", ("grad_norm", "grad_norm_clipped")),
     ("learning rate", ("lr",)),
     ("accuracy", ("accuracy/train", "accuracy/val")),

@@ -1,91 +1,36 @@
 """What a series means, told by the name that its writer gave it.
 
-A name is cut into words; a word that says which part of the data is meant (`train`, `val`, `eval`)
-is taken out; what remains is looked up in a table. Names that are not in it are custom metrics.
+A name is cut into words. The word for the part of the data (`train`, `val`, `eval`), words for an
+average and a unit are taken away; what remains is looked up in the table of `role_names`. Names
+that are not in it are custom metrics, or parts of a loss (`loss_cls`), one of which stands in for
+the whole where a run logs no total.
 """
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from traintop.sources.keys import SPLITS
+from traintop.sources.role_names import (
+    AVERAGES,
+    BOTH,
+    MOST_WORDS,
+    NAMES,
+    NOT_A_LOSS,
+    RATE_WORDS,
+    RATES,
+    SPLIT_ROLES,
+    UNITS,
+    WHOLE_NAMES,
+    WITH_UNIT,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-# Role -> names that mean it, the better first: where a run has several, the first is taken.
-# Names are written as words joined by `_`; `loss` and `accuracy` have a train and a val role each.
-NAMES: dict[str, str] = {
-    "loss": (
-        "loss total_loss loss_total lm_loss reduced_loss loss_epoch loss_step mean_loss loss_mean "
-        "avg_loss loss_avg average_loss running_loss batch_loss epoch_loss step_loss ce_loss "
-        "loss_ce cross_entropy cross_entropy_loss nll_loss loss_nll nll objective cost"
-    ),
-    "accuracy": (
-        "accuracy acc top1 acc1 accuracy_top1 top_1 accuracy_top_1 acc_1 top1_acc top1_accuracy "
-        "acc_top1 accuracy_epoch acc_epoch accuracy_step acc_step mean_accuracy accuracy_mean "
-        "categorical_accuracy sparse_categorical_accuracy binary_accuracy batch_acc epoch_acc"
-    ),
-    "lr": (
-        "lr learning_rate lr_0 lr_pg0 pg0_lr lr_group0 lr_group_0 learning_rate_0 "
-        "learning_rate_pg0 optimizer_lr optim_lr optim_learning_rate lr_adam lr_adamw lr_sgd "
-        "lr_rmsprop lr_lion lr_adafactor lr_muon lr_adam_pg0 lr_adamw_pg0 lr_sgd_pg0 "
-        "lr_adamw_group0 lr_adam_group0 lr_decoupledadamw_group0 base_lr current_lr"
-    ),
-    "grad_norm": (
-        "grad_norm gradient_norm gnorm grad_norm_total total_grad_norm global_grad_norm "
-        "grad_global_norm grad_norm_global optim_total_grad_norm grad_2_norm_total "
-        "grad_2_0_norm_total l2_norm_grad_global grad_norm_l2 grad_l2_norm grad_norm_before_clip "
-        "grad_norm_unclipped norm mean_grad_norm grad_norm_mean"
-    ),
-    "grad_norm_clipped": "grad_norm_clipped clipped_grad_norm grad_norm_after_clip",
-    "grad_cos": "grad_cos grad_cosine grad_cosine_similarity",
-    "update_ratio": (
-        "weight_update update_ratio update_to_weight_ratio update_weight_ratio "
-        "update_to_param_ratio update_to_data_ratio"
-    ),
-    "throughput": (
-        "samples_per_sec samples_per_second samples_s examples_per_sec examples_per_second "
-        "images_per_sec images_per_second img_s imgs_s tokens_per_sec tokens_per_second tok_s "
-        "tokens_s tps wps throughput tokens_per_second_per_gpu tokens_per_sec_per_gpu "
-        "throughput_tokens_per_sec throughput_samples_per_sec device_tokens_per_sec "
-        "throughput_batches_per_sec steps_per_second steps_per_sec it_s its_per_sec "
-        "iterations_per_second batches_per_sec ups fps time_fps"
-    ),
-    "step_time": (
-        "step_time time_per_step sec_per_step seconds_per_step s_per_step iter_time time_per_iter "
-        "sec_per_iter iteration_time batch_time step_time_ms time_per_step_ms ms_per_step "
-        "step_avg_ms train_step_timing step_timing_in_s train_step_timing_in_s time dt"
-    ),
-    "gpu_memory": (
-        "gpu_memory_mb gpu_memory gpu_mem gpu_mem_mb gpu_mem_gb gpu_mem_gib gpu_memory_gb "
-        "memory_mb memory_gb memory mem max_memory max_mem peak_memory peak_memory_mb "
-        "peak_memory_gb peak_memory_active peak_gpu_mem_gb resources_peak_gpu_mem_gb cuda_max_mem "
-        "max_memory_allocated memory_max_allocated memory_max_active memory_allocated "
-        "gpu_memory_allocated memory_max_active_gib memory_max_allocated_gib"
-    ),
-    "loss_scale": "loss_scale grad_scale amp_scale scaler_scale loss_scaler",
-    "skipped_step": "skipped_step step_skipped amp_skipped overflow",
-    "balanced_accuracy": "balanced_accuracy balanced_acc",
-    "majority_pred_fraction": "majority_pred_fraction",
-    "compute_time": (
-        "compute_time forward_backward_time fwd_bwd_time forward_backward fwd_bwd gpu_compute_time"
-    ),
-    "param_hash": (
-        "param_hash params_hash parameter_hash weight_hash weights_hash model_hash param_checksum "
-        "weight_checksum model_checksum"
-    ),
-}
-
-SPLIT_ROLES = frozenset({"loss", "accuracy"})
-BOTH = frozenset({"balanced_accuracy", "majority_pred_fraction"})
-"""Roles that a validation table may have too, under the same name."""
-
-WHOLE_NAMES = {
-    "trl": ("loss/train", 0),  # llm.c
-    "tel": ("loss/val", 0),
-}
+__all__ = ["NAMES", "SPLIT_ROLES", "Choice", "Match", "choose", "choose_all", "role_of", "unit_of"]
 
 _LOOKUP = {
     name: (role, rank) for role, names in NAMES.items() for rank, name in enumerate(names.split())
@@ -93,6 +38,14 @@ _LOOKUP = {
 _WORDS = re.compile(r"[^0-9a-z]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _RANK = re.compile(r"rank\d+(/|$)")
+_IN_BRACKETS = re.compile(r"\(([^()]{1,20})\)\s*$")
+_OUTPUT = re.compile(r"\bnet output #?\d+:?")
+"""Caffe numbers the outputs of the net."""
+
+AVERAGED = 300
+OF_TEST = 1000
+"""What is added to the preference of an average, and of the test data, which stand in where a run
+has no validation."""
 
 
 class Match(NamedTuple):
@@ -101,8 +54,31 @@ class Match(NamedTuple):
     role: str
     preference: int
     """Smaller is better, among the names that a run has for one role."""
+    word: str = ""
+    """The part of the name that gave it away."""
+    averaged: str | None = None
+    """The word that says that it is a mean over some past."""
 
 
+class Choice(NamedTuple):
+    """The role of a series, and why it has that."""
+
+    role: str | None
+    why: str
+    """In words."""
+
+
+class _Name(NamedTuple):
+    """A name in words."""
+
+    words: tuple[str, ...]
+    split: str | None
+    averaged: str | None = None
+    unit: bool = False
+    """Whether a unit was taken away."""
+
+
+@lru_cache(maxsize=4096)
 def role_of(name: str, table: str = "") -> Match | None:
     """The role of a series, None for a custom metric.
 
@@ -110,24 +86,103 @@ def role_of(name: str, table: str = "") -> Match | None:
         name: As the writer has it: `train/loss`, `eval_accuracy`, `lr-AdamW`.
         table: Of its rows: `val` makes a plain `loss` the validation loss.
     """
-    for spelling in (name, _CAMEL.sub("_", name)):
-        words = [word for word in _WORDS.split(spelling.lower()) if word]
-        if (whole := WHOLE_NAMES.get("_".join(words))) is not None:
-            return Match(*whole)
-        split = _take_split(words)
-        found = _LOOKUP.get("_".join(words))
-        if found is not None:
-            return _match(*found, split or _split_of_table(table))
+    for spelling in _spellings(name):
+        words = _cut(spelling)
+        whole = WHOLE_NAMES.get("_".join(words))
+        if whole is not None:
+            return Match(whole, 0, "_".join(words))
+        for parts in _readings(words):
+            found = _LOOKUP.get("_".join(parts.words))
+            if found is not None and (not parts.unit or found[0] in WITH_UNIT):
+                split = parts.split or _split_of_table(table)
+                return _match(*found, split, "_".join(parts.words), parts.averaged)
     return None
 
 
-def _match(role: str, preference: int, split: str | None) -> Match | None:
+def averaged_word(name: str) -> str | None:
+    """The word of a name that says that its values are means over some past."""
+    words = _cut(_CAMEL.sub("_", name))
+    return next((word for word in words if word in AVERAGES), None)
+
+
+def unit_of(name: str, role: str | None = None) -> str | None:
+    """The unit that a name gives: `ms`, `GiB`, `%`, `tokens/s`; None where it gives none."""
+    bracket = _IN_BRACKETS.search(name)
+    if bracket is not None:
+        inside = bracket[1].strip()
+        return UNITS.get(inside.lower(), inside if "/" in inside or inside == "%" else None)
+    words = _cut(_CAMEL.sub("_", name))
+    if role == "throughput":
+        return _rate(words)
+    if role == "step_time" and "ms" in words:
+        return "ms"
+    if "%" in name:
+        return "%"
+    if len(words) < 2 or "loss" in words or (len(words[-1]) == 1 and words[-2] != "in"):
+        return None
+    return UNITS.get(words[-1])
+
+
+def _rate(words: list[str]) -> str | None:
+    """What a throughput counts, a second."""
+    joined = "_".join(words)
+    kind = next((of for word, of in RATES.items() if word in joined), None)
+    if kind is not None:
+        return f"{kind}/s"
+    return next((RATE_WORDS[word] for word in reversed(words) if word in RATE_WORDS), None)
+
+
+def _spellings(name: str) -> tuple[str, ...]:
+    plain = _OUTPUT.sub("", name) if "net output" in name else name
+    bracket = _IN_BRACKETS.search(plain)
+    if bracket is not None and "/" in bracket[1]:
+        plain = plain[: bracket.start()]
+    return plain, _CAMEL.sub("_", plain)
+
+
+def _cut(name: str) -> list[str]:
+    return [word for word in _WORDS.split(name.lower()) if word]
+
+
+def _readings(words: list[str]) -> Iterable[_Name]:
+    """Ways to read a name, from all of its words to what is left without average and unit."""
+    rest = list(words)
+    split = _take_split(rest)
+    yield _Name(tuple(rest), split)
+    if len(rest) > 1 and rest[0].isdigit():  # XGBoost numbers its sets: `validation_0-logloss`
+        yield _Name(tuple(rest[1:]), split)
+    without = _without_unit(rest)
+    yield _Name(without, split, unit=True)
+    average = next((word for word in rest if word in AVERAGES), None)
+    if average is not None:
+        left = [word for word in rest if word not in AVERAGES]
+        yield _Name(tuple(left), split, average)
+        yield _Name(_without_unit(left), split, average, unit=True)
+    # A part of the data may be said twice: `train/train_loss`, `eval/val_loss`.
+    if split is not None and _take_split(rest) is not None:
+        yield _Name(tuple(rest), split)
+
+
+def _without_unit(words: list[str]) -> tuple[str, ...]:
+    if len(words) < 2 or words[-1] not in UNITS:
+        return tuple(words)
+    return tuple(words[:-2] if len(words) > 2 and words[-2] == "in" else words[:-1])
+
+
+def _match(
+    role: str, preference: int, split: str | None, word: str, averaged: str | None
+) -> Match | None:
     """The role in a part of the data: a learning rate of the validation is none."""
-    if split == "test":  # the test data stand in where a run has no validation
-        preference += 1000
+    if split == "test":
+        preference += OF_TEST
+    if averaged is not None:
+        preference += AVERAGED
     if role in SPLIT_ROLES:
-        return Match(f"{role}/{'train' if split in (None, 'train') else 'val'}", preference)
-    return Match(role, preference) if split in (None, "train") or role in BOTH else None
+        role = f"{role}/{'train' if split in (None, 'train') else 'val'}"
+        return Match(role, preference, word, averaged)
+    if split in (None, "train") or role in BOTH:
+        return Match(role, preference, word, averaged)
+    return None
 
 
 def _take_split(words: list[str]) -> str | None:
@@ -144,6 +199,24 @@ def _split_of_table(table: str) -> str | None:
     return SPLITS.get(words[0]) or SPLITS.get(words[-1])
 
 
+def part_of_loss(name: str, table: str = "") -> tuple[str, str] | None:
+    """Which part of a loss a series is, of which part of the data; None if it is none.
+
+    Returns:
+        `train`, `val` or `test`; and what distinguishes it from the other parts: `cls` of
+        `train/loss_cls`.
+    """
+    words = _cut(_CAMEL.sub("_", name))
+    split = _take_split(words) or _split_of_table(table) or "train"
+    words = [word for word in words if word not in AVERAGES]
+    others = [word for word in words if word not in ("loss", "losses")]
+    if len(words) > MOST_WORDS or len(others) in (0, len(words)):
+        return None
+    if NOT_A_LOSS.intersection(others):
+        return None
+    return split, "_".join(others)
+
+
 def choose(series: Iterable[tuple[str, str]]) -> dict[str, tuple[str, str]]:
     """The one series that has each role: the best name, and among equals the first.
 
@@ -154,13 +227,71 @@ def choose(series: Iterable[tuple[str, str]]) -> dict[str, tuple[str, str]]:
     Returns:
         Role -> table and name.
     """
-    best: dict[str, tuple[int, tuple[str, str]]] = {}
-    for table, name in series:
-        match = None if _RANK.match(table) else role_of(name, table)
-        if match is None:
+    chosen = choose_all(series)
+    return {choice.role: each for each, choice in chosen.items() if choice.role is not None}
+
+
+def choose_all(
+    series: Iterable[tuple[str, str]], given: Mapping[tuple[str, str], str] | None = None
+) -> dict[tuple[str, str], Choice]:
+    """The same, with the reason, by series.
+
+    Args:
+        series: Table and name of each series, as for `choose`.
+        given: Roles that a person has given to series; `none`: it has none, whatever its name.
+    """
+    given = given or {}
+    series = [each for each in series if not _RANK.match(each[0])]
+    chosen = {each: Choice(given[each], "") for each in series if given.get(each, "none") != "none"}
+    taken = {choice.role for choice in chosen.values()}
+    candidates = [each for each in series if each not in given]
+    best: dict[str, tuple[int, tuple[str, str], Match]] = {}
+    for table, name in candidates:
+        match = role_of(name, table)
+        if match is None or match.role in taken:
             continue
         # `balanced_accuracy` is worth more on data that was not trained on.
-        preference = match.preference - (match.role in BOTH and table.rpartition("/")[2] == "val")
+        of_val = match.role in BOTH and table.rpartition("/")[2] == "val"
+        preference = match.preference - of_val
         if match.role not in best or preference < best[match.role][0]:
-            best[match.role] = (preference, (table, name))
-    return {role: found for role, (_, found) in best.items()}
+            best[match.role] = (preference, (table, name), match)
+    for role, (_, each, match) in best.items():
+        average = f", an average ({match.averaged})" if match.averaged else ""
+        chosen[each] = Choice(role, f"`{match.word}` in its name{average}")
+    total = "loss/train" in taken or "loss/train" in best
+    for role, each, why in _parts(candidates, total=total):
+        if role not in taken and role not in best and each not in chosen:
+            chosen[each] = Choice(role, why)
+    return chosen
+
+
+def _parts(
+    series: list[tuple[str, str]], *, total: bool
+) -> Iterable[tuple[str, tuple[str, str], str]]:
+    """Let a part of the loss stand for the whole, where no total is logged.
+
+    In training that is the first part. In validation it is the same part; beside a total in
+    training, the first that is no part of that: a loss on one of several sets of data.
+    """
+    parts: dict[str, dict[str, tuple[str, str]]] = {"train": {}, "val": {}, "test": {}}
+    for table, name in series:
+        if role_of(name, table) is None and (part := part_of_loss(name, table)) is not None:
+            parts[part[0]].setdefault(part[1], (table, name))
+    train, val = parts["train"], parts["val"] or parts["test"]
+    first = next(iter(train), None)
+    if first is not None and not total:
+        yield "loss/train", train[first], _first_of(train, "parts of the loss, no total")
+        if first in val:
+            yield "loss/val", val[first], "the part of the loss that is taken in training"
+            return
+        if val:
+            return
+    other = next((part for part in val if part not in train), None)
+    if other is not None:
+        yield "loss/val", val[other], _first_of(val, "validation losses")
+
+
+def _first_of(parts: Mapping[str, object], what: str) -> str:
+    if len(parts) == 1:
+        return f"the only one of the {what}" if "validation" not in what else "a validation loss"
+    return f"the first of {len(parts)} {what}: {', '.join(list(parts)[:4])}"
