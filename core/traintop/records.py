@@ -104,6 +104,27 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     axis: Literal["step", "epoch", "record"] = "step"
     """What `step` counts: steps, epochs where one line an epoch is all there is, or records."""
 
+    def part(self, first: int, last: int) -> Rows:
+        """Return records [first, last)."""
+        columns: dict[str, Column] = {}
+        for name, column in self.columns.items():
+            if column.rows is None:
+                columns[name] = Column(values=column.values[first:last])
+                continue
+            begin, end = np.searchsorted(column.rows, [first, last])
+            if begin < end:
+                columns[name] = Column(
+                    values=column.values[begin:end], rows=column.rows[begin:end] - first
+                )
+        return Rows(
+            table=self.table,
+            step=self.step[first:last],
+            epoch=self.epoch[first:last],
+            time=self.time[first:last],
+            columns=columns,
+            axis=self.axis,
+        )
+
 
 class LayerNames(msgspec.Struct, frozen=True, kw_only=True):
     """The layers of a run: what the arrays of every following `LayerStats` are in the order of."""

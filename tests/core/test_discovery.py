@@ -295,8 +295,8 @@ def test_what_is_none_of_the_run_is_opened_once(
     opened: list[str] = []
     from traintop.sources import discovery
 
-    head = discovery._head
-    monkeypatch.setattr(discovery, "_head", lambda path: opened.append(path.name) or head(path))
+    head = discovery.head_of
+    monkeypatch.setattr(discovery, "head_of", lambda path: opened.append(path.name) or head(path))
     (tmp_path / "torn.json").write_text(ROW)
     make(tmp_path, "other.png")
     assert [file.path.name for file in watched.refresh()] == ["torn.json"]

@@ -48,11 +48,11 @@ def decode(data: bytes) -> dict[str, list[Row]]:
 
 
 def shown(tables: dict[str, list[Row]]) -> str:
-    """As text, in which NaN equals NaN."""
+    """As text, in which NaN equals NaN; tables of one burst come in no order."""
     return repr(
         {
             table: [(*row[:3], sorted(row[3].items())) for row in rows]
-            for table, rows in tables.items()
+            for table, rows in sorted(tables.items())
         }
     )
 

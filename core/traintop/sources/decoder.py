@@ -58,6 +58,11 @@ class Decoder(Protocol):
         ...
 
     @property
+    def rewritten(self) -> bool:
+        """Whether programs write such a file whole, again and again, and it holds only rows."""
+        ...
+
+    @property
     def tables(self) -> tuple[str, ...]:
         """The tables that rows were handed over for so far."""
         ...

@@ -31,6 +31,7 @@ class Layers:
 
     format = FORMAT
     by_lines = True
+    rewritten = False
 
     def __init__(self) -> None:
         self.tally = Tally()
@@ -94,6 +95,7 @@ class Events:
 
     format = FORMAT
     by_lines = True
+    rewritten = False
 
     def __init__(self) -> None:
         self.tally = Tally()

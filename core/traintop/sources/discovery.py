@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from traintop.errors import PathError
 from traintop.sources.checkpoints import CheckpointFile, is_checkpoint, order, step_of
+from traintop.sources.compressed import SUFFIXES
 from traintop.sources.layout import OWN_FILES, OWN_RECORDS, SKIPPED_FOLDERS, own_folder
 from traintop.sources.newest import find_runs
-from traintop.sources.registry import STANDARD_INPUT, format_of
+from traintop.sources.registry import STANDARD_INPUT, format_of, head_of
 from traintop.sources.tail import HEAD
 
 MAX_DEPTH = 3
@@ -22,10 +23,11 @@ SETTLED_NS = 2_000_000_000
 MAX_FILES = 64
 """Files of one run that are followed."""
 
-_METRICS = re.compile(r".*\.(jsonl|ndjson)", re.IGNORECASE)
-_LOG = re.compile(r".*\.(log|out|err)", re.IGNORECASE)
-_MAYBE = re.compile(r".*\.(json|txt)", re.IGNORECASE)
-_TEXT_LOG = re.compile(r".*(log|out|err|train|console|stdio).*\.txt", re.IGNORECASE)
+_PACKED = rf"({'|'.join(map(re.escape, SUFFIXES))})?"
+_METRICS = re.compile(r".*\.(jsonl|ndjson)" + _PACKED, re.IGNORECASE)
+_LOG = re.compile(r".*\.(log|out|err)" + _PACKED, re.IGNORECASE)
+_MAYBE = re.compile(r".*\.(json|txt)" + _PACKED, re.IGNORECASE)
+_TEXT_LOG = re.compile(r".*(log|out|err|train|console|stdio).*\.txt" + _PACKED, re.IGNORECASE)
 _RANK = re.compile(r"rank\d+")
 
 
@@ -185,7 +187,7 @@ class Discovery:
         if not (metrics or log or maybe):
             return
         try:
-            head = _head(path)
+            head = head_of(path)
         except OSError as error:
             self._left_out[path] = error.strerror or str(error)
             self._undecided.add(path)
@@ -258,14 +260,7 @@ def _table(path: Path, root: Path) -> str:
     return ".".join((*path.relative_to(root).parent.parts, name))
 
 
-_ENDINGS = frozenset({".jsonl", ".ndjson", ".json", ".log", ".txt", ".out", ".err"})
-
-
-def _head(path: Path) -> bytes:
-    if not path.is_file():
-        return b""
-    with path.open("rb") as file:
-        return file.read(HEAD)
+_ENDINGS = frozenset({*SUFFIXES, ".jsonl", ".ndjson", ".json", ".log", ".txt", ".out", ".err"})
 
 
 def _check_readable(path: Path) -> None:
@@ -275,7 +270,7 @@ def _check_readable(path: Path) -> None:
             with os.scandir(path):
                 pass
         elif path.is_file():
-            _head(path)
+            head_of(path)
     except FileNotFoundError:
         raise PathError(f"{path}: no such file or folder{_similar(path)}") from None
     except PermissionError:
@@ -287,7 +282,7 @@ def _check_readable(path: Path) -> None:
 
 
 def _check_text(path: Path) -> None:
-    kind = format_of(path, _head(path))
+    kind = format_of(path, head_of(path))
     if kind not in ("jsonl", "layers", "events", "text"):
         raise PathError(
             f"{path}: this looks like {kind}; give a run's folder, a JSON Lines file or a text log"

@@ -29,6 +29,7 @@ class JsonLines:
     """
 
     by_lines = True
+    rewritten = False
 
     def __init__(
         self,

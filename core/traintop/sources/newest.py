@@ -9,8 +9,7 @@ from pathlib import Path
 
 from traintop.sources.checkpoints import is_checkpoint_folder
 from traintop.sources.layout import OWN_FOLDERS, OWN_RECORDS, SKIPPED_FOLDERS
-from traintop.sources.registry import format_of
-from traintop.sources.tail import HEAD
+from traintop.sources.registry import format_of, head_of
 
 MAX_DEPTH = 6
 MAX_ENTRIES = 20_000
@@ -124,8 +123,7 @@ def _modified(folder: Path) -> float | None:
 def _format(path: Path) -> str | None:
     """What a file holds; None if that cannot be told."""
     try:
-        with path.open("rb") as file:
-            head = file.read(HEAD)
+        head = head_of(path)
     except OSError:
         return None
     return format_of(path, head) if head else None

@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from traintop.sources.binary import looks_binary
+from traintop.sources.compressed import SUFFIXES, unpacked
 from traintop.sources.diagnostics import FORMAT, Events, Layers, RunInfoFile
 from traintop.sources.jsonl import JsonLines
 from traintop.sources.pipe import PipeTail
 from traintop.sources.source import FileSource, Source
-from traintop.sources.tail import FileTail, Tail
+from traintop.sources.steady import SteadySource
+from traintop.sources.tail import HEAD, FileTail, Tail
 from traintop.sources.textlog import TextLog
 
 if TYPE_CHECKING:
     from traintop.sources.decoder import Decoder
 
-__all__ = ["Format", "Source", "format_of", "open_source"]
+__all__ = ["Format", "Source", "format_of", "head_of", "open_source"]
 
 STANDARD_INPUT = Path("-")
 OWN_TABLES = {"train_diagnostics.jsonl": "train", "val_diagnostics.jsonl": "val"}
@@ -68,7 +70,8 @@ def open_source(path: Path, table: str | None = None, *, alone: bool = True) -> 
         return RunInfoFile(path)
     if table is None:
         table = "stdin" if path == STANDARD_INPUT else _stem(path)
-    return FileSource(open_tail(path), lambda head: choose(path, head, table, alone))
+    source = FileSource(open_tail(path), lambda head: choose(path, head, table, alone))
+    return SteadySource(source)
 
 
 def open_tail(path: Path) -> Tail:
@@ -79,10 +82,26 @@ def open_tail(path: Path) -> Tail:
     try:
         mode = path.stat().st_mode
     except OSError:
-        return FileTail(path)
+        return unpacked(FileTail(path))
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         return PipeTail(path)
-    return FileTail(path)
+    return unpacked(FileTail(path))
+
+
+def head_of(path: Path) -> bytes:
+    """The first bytes of a file's content; empty where it is none, or a pipe.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if not path.is_file():
+        return b""
+    tail = unpacked(FileTail(path))
+    head = tail.read(HEAD).data
+    tail.close()
+    if tail.error is not None and not head:
+        raise OSError(0, tail.error)
+    return head
 
 
 def choose(path: Path, head: bytes, table: str, alone: bool) -> Decoder | str:
@@ -175,6 +194,8 @@ TEXT_FORMATS: tuple[Format, ...] = (
 def _stem(path: Path) -> str:
     """The name of a file without the endings that say what kind it is."""
     name = path.name
+    for ending in SUFFIXES:
+        name = name.removesuffix(ending) or name
     for ending in (".log.json", ".jsonl", ".ndjson", ".json", ".txt", ".log", ".out"):
         if name.endswith(ending) and name != ending:
             return name.removesuffix(ending)

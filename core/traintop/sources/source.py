@@ -119,6 +119,11 @@ class FileSource:
         rest = self._lines.flush()
         return items + (self._decoder.feed(rest) if rest else []) + self._decoder.finish()
 
+    @property
+    def rewritten(self) -> bool:
+        """Whether such a file is written whole, again and again, and holds only rows."""
+        return self._decoder is not None and self._decoder.rewritten
+
     def report(self) -> SourceReport:
         """What the file turned out to be, as far as it was read."""
         decoder, tail = self._decoder, self._tail

@@ -36,11 +36,20 @@ class Chunk(NamedTuple):
 class Tail(Protocol):
     """Bytes that arrive over time."""
 
-    path: Path
-    error: str | None
-    """Why nothing can be read at the moment."""
-    polled: bool
-    """Whether the operating system does not tell when there is more to read."""
+    @property
+    def path(self) -> Path:
+        """The file."""
+        ...
+
+    @property
+    def error(self) -> str | None:
+        """Why nothing can be read at the moment."""
+        ...
+
+    @property
+    def polled(self) -> bool:
+        """Whether the operating system does not tell when there is more to read."""
+        ...
 
     @property
     def head(self) -> bytes:

@@ -40,6 +40,7 @@ class TextLog:
 
     format = "text"
     by_lines = True
+    rewritten = False
 
     def __init__(self) -> None:
         self.tally = Tally()

@@ -10,7 +10,7 @@ from traintop.records import Event, Item, LayerNames, LayerStats, LogLines, Rese
 from traintop.store.layers import LayerTable
 from traintop.store.log import LogStore
 from traintop.store.splitter import Splitter
-from traintop.store.table import Table, cut
+from traintop.store.table import Table
 
 
 class Rewind(NamedTuple):
@@ -102,7 +102,7 @@ class Store:
             if begins in ("late", "rewind"):
                 table.rewind(float(rows.step[first]))
                 run.rewinds.append(Rewind(rows.table, float(rows.step[first]), begins == "late"))
-            table.append(rows if last - first == len(rows.step) else cut(rows, first, last))
+            table.append(rows if last - first == len(rows.step) else rows.part(first, last))
 
     def _add_layers(self, record: LayerStats) -> None:
         self.records += 1

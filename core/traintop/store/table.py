@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from traintop.records import Column, Floats, Rows
+from traintop.records import Floats, Rows
 from traintop.store.growing import Growing
 from traintop.store.series import Series
 
@@ -89,24 +89,3 @@ class Table:
         if index < 0:
             return None
         return float(self._step.at(series.row_of(index))), series.value(index)
-
-
-def cut(rows: Rows, first: int, last: int) -> Rows:
-    """Return records [first, last) of a burst."""
-    columns: dict[str, Column] = {}
-    for name, column in rows.columns.items():
-        if column.rows is None:
-            columns[name] = Column(values=column.values[first:last])
-            continue
-        begin, end = np.searchsorted(column.rows, [first, last])
-        if begin < end:
-            columns[name] = Column(
-                values=column.values[begin:end], rows=column.rows[begin:end] - first
-            )
-    return Rows(
-        table=rows.table,
-        step=rows.step[first:last],
-        epoch=rows.epoch[first:last],
-        time=rows.time[first:last],
-        columns=columns,
-    )
