@@ -6,11 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
+from traintop.given_roles import NO_ROLE
 from traintop.sources.roles import Choice, averaged_word, choose_all, unit_of
 from traintop.store import Run, Table
-
-NO_ROLE = "none"
-"""What a person writes of a series that has no role, whatever its name."""
 
 RoleFrom = Literal["name", "settings", "you"]
 

@@ -37,6 +37,7 @@ class Replay:
         thresholds: Detector id -> threshold -> value, from the settings.
         step: Where to begin.
         profile: What kind of training it is, as the settings say.
+        catalogue: That of the whole run, whose given roles hold here too.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Replay:
         thresholds: Thresholds,
         step: float,
         profile: Profile = "auto",
+        catalogue: Catalogue | None = None,
     ) -> None:
         self.source = source
         self.run = Run(source.index)
         """The run as of `step`; the object stays the same when the step moves."""
         self.log = LogStore()
-        self.catalogue = Catalogue()
+        given = Catalogue() if catalogue is None else catalogue
+        self.catalogue = Catalogue(given.settings, given.yours)
         self.step = step
         self.judged_until = -np.inf
         """The step up to which the findings are those that would have been said."""
@@ -66,7 +69,7 @@ class Replay:
         self._profile: Profile = profile
         self._judged = Run(source.index)
         """The run up to where it is judged; it has names of its own, for another thread's sake."""
-        self._names = Catalogue()
+        self._names = Catalogue(given.settings, given.yours)
         self._judge: Judge | None = None
         self._rewinds = 0
         self._lock = threading.Lock()

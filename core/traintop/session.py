@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING
 
 from traintop.catalogue import Catalogue
 from traintop.checkpoints import Checkpoints
+from traintop.chosen_axes import ChosenAxes
 from traintop.errors import PathError
+from traintop.given_roles import GivenRoles
 from traintop.problems import problem_lines
 from traintop.records import (
     Checkpoint,
@@ -22,6 +24,7 @@ from traintop.records import (
     Item,
     NotJudged,
     Reset,
+    Rows,
     RunInfo,
     SourceReport,
     State,
@@ -63,8 +66,13 @@ class Session:
     ) -> None:
         self.path = path
         self.store = Store()
-        self.catalogue = Catalogue()
         self.settings = settings
+        self.catalogue = self._new_catalogue()
+        self.given = GivenRoles(None)
+        """Roles that a person gave to series of this run."""
+        self._axes = ChosenAxes(settings.axes)
+        self._regiven = False
+        """Whether roles were given since the last pump."""
         self._until = until
         self._judging = judge
         if settings.detectors or settings.mutes:
@@ -148,6 +156,9 @@ class Session:
         """
         store, state = self.store, self._state
         records, lines = store.records, len(store.log)
+        regiven, self._regiven = self._regiven, False
+        if regiven:
+            self._judges = {}  # What other series mean is judged anew.
         if not 0 < self._due - now <= REFRESH:  # A clock may also be set back.
             self._look_for_files(now)
         self._read(max_bytes)
@@ -169,6 +180,7 @@ class Session:
             records=came[0],
             log_lines=came[1],
             changed=bool(news)
+            or regiven
             or any(came)
             or self.store is not store
             or self._state != state
@@ -226,6 +238,31 @@ class Session:
             open_source(file.path, file.table, alone=file.alone)
             for file in self._discovery.paths.files
         ]
+        folder = self.folder
+        alone = folder is not None and self.path.parent == folder and not self.path.is_dir()
+        self.given = GivenRoles(folder, self.path.name if alone else "")
+        self.catalogue.give(self.given.roles)
+
+    def give_role(self, label: str, role: str | None) -> str | None:
+        """Say what a series means, from now on and when the run is opened again.
+
+        It is judged anew with the next pump.
+
+        Args:
+            label: Of the series.
+            role: Its role; `none` for none; None for the one that its name gives.
+
+        Returns:
+            Why that cannot be kept, None where it is.
+        """
+        self.given.give(label, role)
+        self.catalogue.give(self.given.roles)
+        self._regiven = True
+        return self.given.problem
+
+    def _new_catalogue(self) -> Catalogue:
+        tokens = self.settings.axes.tokens
+        return Catalogue(self.settings.roles | ({} if tokens is None else {tokens: "tokens"}))
 
     def _read(self, max_bytes: int) -> None:
         """Read of all sources alike, so that training and evaluation come together."""
@@ -244,6 +281,8 @@ class Session:
             if isinstance(item, RunInfo):
                 for judge in self._judges.values():
                     judge.retarget(item)
+            if self._axes and isinstance(item, Rows):
+                item = self._axes.apply(item)
             self.store.add(item)
         return True
 
@@ -252,7 +291,8 @@ class Session:
         for source in self._sources:
             source.close()
         self._judges, self._watch = {}, RunWatch(self.path)
-        self.store, self.catalogue = Store(), Catalogue()
+        self.store, self.catalogue = Store(), self._new_catalogue()
+        self._axes = ChosenAxes(self.settings.axes)
         self._caught_up = False
         self._discovery, self._sources = None, []
         try:

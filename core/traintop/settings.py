@@ -17,6 +17,19 @@ import msgspec
 
 from traintop.errors import SettingsError
 from traintop.profile import Profile
+from traintop.records import ROLES
+
+
+class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Columns that say where a record stands, where that is not found by their names."""
+
+    step: str | None = None
+    """The step counter."""
+    epoch: str | None = None
+    time: str | None = None
+    """Seconds since 1970, or since the start."""
+    tokens: str | None = None
+    """What has been trained on so far: tokens, samples or environment steps."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -32,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Weight of the exponential moving average drawn over the raw curve, 0 (none) to 0.999."""
     log_y: bool = False
     """Begin with logarithmic y axes."""
-    axis: Literal["step", "epoch", "time"] = "step"
+    axis: Literal["step", "epoch", "tokens", "time"] = "step"
     """The x axis to begin with."""
     target: str | None = None
     """`FILE:FUNCTION` that builds model and data for analyses; else what the run recorded."""
@@ -49,6 +62,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     profile: Profile = "auto"
     """What kind of training it is: rules that read the level of the loss are silent for `rl` and
     `gan`. `auto`: what the run says, else what the names of its series tell."""
+    roles: dict[str, str] = {}
+    """What series mean, by name: `"my col" = "loss/val"` under `[roles]`; `none` for no role."""
+    axes: Axes = Axes()
+    """Columns that are the step, epoch, time or tokens of a record: `step = "my col"` under
+    `[axes]`."""
     detectors: dict[str, dict[str, float]] = {}
     """Thresholds by detector: `[detectors.loss_spike]`."""
     mutes: list[str] = []
@@ -166,7 +184,26 @@ def _read(file: Path) -> dict[str, Any]:
                 f" is executed or sent here: put it into {config_folder() / 'config.toml'}"
             )
     try:
-        msgspec.convert(table, Settings)
+        found = msgspec.convert(table, Settings)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{file}: {error}") from error
+    _refuse_roles(found.roles, file)
     return table
+
+
+def _refuse_roles(roles: dict[str, str], file: Path) -> None:
+    """Refuse roles that there are not, and one that is given twice."""
+    holders: dict[str, str] = {}
+    for name, role in roles.items():
+        if role == "none":
+            continue
+        if role not in ROLES:
+            near = difflib.get_close_matches(role, ROLES, 1)
+            hint = f"did you mean {near[0]!r}?" if near else f"roles: {', '.join(ROLES)}, none"
+            raise SettingsError(f"{file}: roles: {name!r} cannot be {role!r}; {hint}")
+        if role in holders:
+            raise SettingsError(
+                f"{file}: roles: {holders[role]!r} and {name!r} cannot both be {role!r}; give it"
+                ' to one, and "none" to the other'
+            )
+        holders[role] = name

@@ -6,10 +6,6 @@ An acknowledgement is for one episode, and holds until that gets worse.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
@@ -17,11 +13,10 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from traintop.kept_file import KeptFile
 from traintop.records import SEVERITIES, Finding, Severity
 
 FILE = "traintop-triage.json"
-MOST_BYTES = 1 << 22
-"""A larger file is none that this program has written."""
 
 
 class Mute(msgspec.Struct, frozen=True, order=True, kw_only=True):
@@ -66,7 +61,7 @@ class Triage:
     """
 
     def __init__(self, folder: Path | None, mutes: Iterable[str] = ()) -> None:
-        self._folder = folder
+        self._file = KeptFile(folder, FILE, "triage")
         self._from_settings = frozenset(mutes)
         self._now = Decisions()
         self._before: list[Decisions] = []
@@ -144,42 +139,20 @@ class Triage:
     # --- the file ----------------------------------------------------------------------------
 
     def _read(self) -> None:
-        if self._folder is None:
-            return
-        # The user's own file is there only where the run's folder took none.
-        for file in (own_file(self._folder), self._folder / FILE):
-            try:
-                with file.open("rb") as opened:
-                    text = opened.read(MOST_BYTES + 1)
-                if len(text) > MOST_BYTES:
-                    raise ValueError("it is too large")
+        file = self._file.beside
+        try:
+            found = self._file.read()
+            if found is not None:
+                file, text = found
                 self._now = msgspec.json.decode(text, type=Decisions)
-            except FileNotFoundError:
-                continue
-            except (ValueError, OSError) as error:  # A damaged file is a ValueError of msgspec.
-                reason = getattr(error, "strerror", None) or str(error)
-                self.problem = f"{file}: cannot be read, so nothing is muted by it: {reason}"
-            return
+        except (ValueError, OSError) as error:  # A damaged file is a ValueError of msgspec.
+            reason = getattr(error, "strerror", None) or str(error)
+            self.problem = f"{file}: cannot be read, so nothing is muted by it: {reason}"
 
     def _write(self) -> None:
         self.changes += 1
-        if self._folder is None:
-            return
         text = msgspec.json.format(msgspec.json.encode(self._now, order="deterministic")) + b"\n"
-        own = own_file(self._folder)
-        try:
-            _replace(self._folder / FILE, text)
-        except OSError:
-            try:
-                own.parent.mkdir(parents=True, exist_ok=True)
-                _replace(own, text)
-            except OSError as error:
-                self.problem = f"{own}: cannot be written, so decisions are lost: {error.strerror}"
-                return
-        else:
-            with contextlib.suppress(OSError):
-                own.unlink(missing_ok=True)
-        self.problem = None
+        self.problem = self._file.write(text)
 
 
 def not_muted(
@@ -190,25 +163,6 @@ def not_muted(
         return findings
     triage = Triage.load(folder, mutes)
     return [finding for finding in findings if not triage.is_muted(finding)]
-
-
-def own_file(folder: Path) -> Path:
-    """Return where decisions on a run are kept whose folder cannot be written to."""
-    base = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
-    name = hashlib.sha256(str(folder.absolute()).encode(errors="surrogateescape")).hexdigest()[:32]
-    return Path(base) / "traintop" / "triage" / f"{name}.json"
-
-
-def _replace(file: Path, text: bytes) -> None:
-    """Write a file whole or not at all."""
-    handle, name = tempfile.mkstemp(prefix=f".{FILE}.", dir=file.parent)
-    try:
-        with os.fdopen(handle, "wb") as opened:
-            opened.write(text)
-        Path(name).replace(file)
-    except OSError:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _mutes_of(finding: Finding) -> frozenset[Mute]:

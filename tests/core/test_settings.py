@@ -44,6 +44,31 @@ def test_built_in_values_hold_without_a_file(places):
     assert settings_files(places[2]) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[roles]\nx = "los/val"', "'x' cannot be 'los/val'; did you mean 'loss/val'?"),
+        ('[roles]\nx = "??"', "roles: loss/train"),
+        ('[roles]\na = "lr"\nb = "lr"', "'a' and 'b' cannot both be 'lr'"),
+        ("[roles]\nx = 3", "roles"),
+        ('[axes]\nsteps = "x"', "steps"),
+    ],
+)
+def test_roles_and_axes_that_there_are_not_are_refused(places, text, words):
+    (places[2] / "traintop.toml").write_text(text)
+    with pytest.raises(SettingsError, match=r"traintop\.toml") as caught:
+        load_settings(places[2])
+    assert words in str(caught.value)
+
+
+def test_roles_and_axes_are_read(places):
+    text = '[roles]\n"my col" = "loss/val"\na = "none"\nb = "none"\n[axes]\nstep = "it"\n'
+    (places[2] / "traintop.toml").write_text(text)
+    found, _ = load_settings(places[2])
+    assert found.roles == {"my col": "loss/val", "a": "none", "b": "none"}
+    assert found.axes.step == "it"
+
+
 def test_flags_win_over_the_run_over_here_over_the_user(places):
     user, here, run = places
     (user / "config.toml").write_text('theme = "a"\nsmoothing = 0.1\naxis = "epoch"\nlog_y = true')
@@ -87,7 +112,7 @@ def test_thresholds_and_keys_are_tables(places):
         ("smoothing = 5", r"<= 0.999.*\$.smoothing"),
         ("smoothing = nan", r"\$.smoothing"),
         ('ascii = "yes"', r"\$.ascii"),
-        ('axis = "tokens"', r"\$.axis"),
+        ('axis = "weeks"', r"\$.axis"),
         ("detectors = 3", r"\$.detectors"),
         ('[detectors.loss_spike]\nrobust_z = "high"', r"\$.detectors"),
         ("[keys]\nzoom_in = 5", r"\$.keys"),

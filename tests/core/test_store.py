@@ -65,6 +65,23 @@ def test_series_reduces_as_the_obvious_way_does(values, columns, burst):
     assert nonfinite.tolist() == [each[2] for each in expected]
 
 
+@pytest.mark.parametrize("sparse", [False, True])
+def test_tokens_are_an_axis_where_a_series_counts_them(sparse):
+    store = Store()
+    counted = np.array([0.0, 100, 300, 300, 500])
+    seen = Column(values=counted[::2], rows=np.array([0, 2, 4])) if sparse else counted
+    store.add(rows([0, 10, 20, 30, 40], seen=seen, loss=[1.0] * 5))
+    table = store.run(0).tables["train"]
+    axis = AxisMap(table, "tokens", tokens="seen")
+    assert axis.available
+    assert [axis.position(step) for step in (0, 20, 40)] == [0, 300, 500]
+    assert axis.steps(np.array([0.0, 300, 500])).tolist() == [0, 20, 40]
+    assert axis.steps(np.array([501.0]))[0] > 40
+    # What is the same in each batch, or falls, is no axis; nor is what is not there.
+    assert not AxisMap(table, "tokens", tokens="loss").available
+    assert not AxisMap(table, "tokens").available
+
+
 def test_long_series_keeps_every_spike_and_its_mean():
     random = np.random.default_rng(0)
     values = random.normal(size=300_000)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from traintop import triage as module
+from traintop import kept_file as module
+from traintop.kept_file import own_file
 from traintop.records import Finding
-from traintop.triage import FILE, Triage, not_muted, own_file
+from traintop.triage import FILE, Triage, not_muted
 
 
 def finding(kind="dead_units", *layers, severity="warning", episode=1):
@@ -34,14 +35,14 @@ def folder(tmp_path):
 @pytest.fixture
 def unwritable(folder, monkeypatch):
     """A run's folder that takes no file, also where the tests run as root."""
-    write = module._replace
+    write = module.replace_file
 
     def refuse(file: Path, text: bytes) -> None:
         if file.parent == folder:
             raise PermissionError(13, "Permission denied", str(file))
         write(file, text)
 
-    monkeypatch.setattr(module, "_replace", refuse)
+    monkeypatch.setattr(module, "replace_file", refuse)
     return folder
 
 
@@ -123,14 +124,14 @@ def test_the_file_is_written_the_same_whatever_the_order(folder):
 def test_a_folder_that_takes_no_file_has_one_in_the_users_own(unwritable, monkeypatch):
     Triage.load(unwritable).toggle_mute(finding("plateau"))
     assert not (unwritable / FILE).exists()
-    assert own_file(unwritable).is_file()
+    assert own_file(unwritable, "triage").is_file()
     assert Triage.load(unwritable).is_muted(finding("plateau"))
     # When the folder takes files again, the own one is no longer needed.
     monkeypatch.undo()
     monkeypatch.setenv("XDG_STATE_HOME", str(unwritable.parent / "state"))
     triage = Triage.load(unwritable)
     triage.toggle_mute(finding("divergence"))
-    assert not own_file(unwritable).exists()
+    assert not own_file(unwritable, "triage").exists()
     assert Triage.load(unwritable).is_muted(finding("plateau"))
 
 

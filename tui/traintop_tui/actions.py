@@ -184,7 +184,7 @@ ACTIONS: tuple[Action, ...] = (
         "cycle_axis",
         "x",
         "X axis",
-        "X axis by step, epoch or time",
+        "X axis by step, epoch, tokens or time",
         "charts",
         footer=True,
     ),

@@ -82,7 +82,8 @@ def _add_screen_flags(parser: argparse.ArgumentParser) -> None:
         "--no-mouse", dest="mouse", action="store_false", default=None, help="leave the mouse alone"
     )
     parser.add_argument("--smoothing", type=float, help="0 (none) to 0.999")
-    parser.add_argument("--axis", choices=("step", "epoch", "time"), help="x axis to begin with")
+    axes = ("step", "epoch", "tokens", "time")
+    parser.add_argument("--axis", choices=axes, help="x axis to begin with")
     parser.add_argument("--target", metavar="FILE:FUNCTION", help="what analyses build")
     parser.add_argument("--python", metavar="PY", help="interpreter that analyses run with")
 

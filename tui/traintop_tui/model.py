@@ -67,7 +67,12 @@ class Model(AnalysesModel):
         return panels_by_role(refs, self.gpu_history.table.series, self._is_flat)
 
     def _is_flat(self, ref: SeriesRef) -> bool:
-        """Tell whether a series has never changed; looked at anew each time it has doubled."""
+        """Tell whether a series has never changed; looked at anew each time it has doubled.
+
+        What counts the tokens is an axis: as a curve it says nothing either.
+        """
+        if ref.role == "tokens":
+            return True
         table = None if self.whole_run is None else self.whole_run.tables.get(ref.table)
         if table is None:
             return True

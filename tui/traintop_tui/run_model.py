@@ -12,7 +12,7 @@ from traintop.catalogue import Catalogue
 from traintop.records import DetectorFailure, Floats, NotJudged, RunInfo, Update
 from traintop.session import Session
 from traintop.settings import Settings
-from traintop.store import Axis, AxisMap, LogStore, Run
+from traintop.store import Axis, AxisMap, LogStore, Run, Table
 from traintop_tui.charts.xaxis import XKind
 from traintop_tui.gpu_history import GpuHistory
 from traintop_tui.view import AXES, Extent, View
@@ -157,7 +157,8 @@ class RunModel:
         if run is None or run.last_step is None:
             return False
         log, settings = self.session.store.log, self.session.settings
-        self.replay = Replay(run, log, self.info, settings.detectors, step, settings.profile)
+        names = self.session.catalogue
+        self.replay = Replay(run, log, self.info, settings.detectors, step, settings.profile, names)
         self.put_cursor(step)
         return True
 
@@ -182,16 +183,23 @@ class RunModel:
         run = self.whole_run
         if run is None or run.main is None:
             return None
-        axis = AxisMap(run.main, self.view.axis, self.info.steps_per_epoch)
+        axis = self._axis_of(run, run.main, self.view.axis)
         return axis if axis.available else AxisMap(run.main, "step")
+
+    def _axis_of(self, run: Run, main: Table, axis: Axis) -> AxisMap:
+        if axis == "tokens":
+            ref = self.session.catalogue.by_role(run, "tokens")
+            table = main if ref is None else run.tables[ref.table]
+            return AxisMap(table, axis, tokens=None if ref is None else ref.name)
+        return AxisMap(main, axis, self.info.steps_per_epoch)
 
     def cycle_axis(self) -> None:
         """Go to the next axis that the run has."""
         run = self.whole_run
         if run is None or run.main is None:
             return
-        per_epoch = self.info.steps_per_epoch
-        have: list[Axis] = [axis for axis in AXES if AxisMap(run.main, axis, per_epoch).available]
+        main = run.main
+        have: list[Axis] = [axis for axis in AXES if self._axis_of(run, main, axis).available]
         at = have.index(self.view.axis) if self.view.axis in have else -1
         self.view.axis = have[(at + 1) % len(have)]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from traintop.store import Axis
 from traintop_tui.charts.xaxis import x_window
 
-AXES: tuple[Axis, ...] = ("step", "epoch", "time")
+AXES: tuple[Axis, ...] = ("step", "epoch", "tokens", "time")
 SMOOTHINGS = (0.0, 0.3, 0.6, 0.9, 0.97, 0.99)
 LEAST_WINDOW = 4.0
 """Steps: zooming in ends here."""

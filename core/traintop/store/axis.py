@@ -1,4 +1,4 @@
-"""The x axes of a run: step, epoch and time, each mapped to steps and back.
+"""The x axes of a run: step, epoch, tokens and time, each mapped to steps and back.
 
 Everything is drawn in steps; an axis only says which steps a column of the screen spans, at the
 price of a binary search a column.
@@ -11,22 +11,35 @@ import numpy as np
 from traintop.records import Floats
 from traintop.store.table import Axis, Table
 
+SAMPLE = 64
+"""Records that tell what an axis is like."""
+
 
 class AxisMap:
     """Maps positions on an axis to steps and back.
 
     Args:
         table: The table whose records say which epoch and time a step has.
-        axis: `step`; `epoch`, with fractions inside an epoch; `time`, in seconds since the first
-            record.
+        axis: `step`; `epoch`, with fractions inside an epoch; `tokens`, by the series that counts
+            them; `time`, in seconds since the first record.
         steps_per_epoch: Where it is known; else epochs are placed by the records.
+        tokens: The series of the table that counts what has been trained on so far.
     """
 
-    def __init__(self, table: Table, axis: Axis, steps_per_epoch: int | None = None) -> None:
+    def __init__(
+        self,
+        table: Table,
+        axis: Axis,
+        steps_per_epoch: int | None = None,
+        tokens: str | None = None,
+    ) -> None:
         self.axis: Axis = axis
         self._step = table.step
         self._per_epoch = steps_per_epoch
-        column = table.time if axis == "time" else table.epoch
+        if axis == "tokens":
+            self._step, column = _counted(table, tokens)
+        else:
+            column = table.time if axis == "time" else table.epoch
         self._column = column[: len(self._step)]
         self._step = self._step[: len(self._column)]
         self._origin = self._first_known() if axis == "time" else 0.0
@@ -39,6 +52,9 @@ class AxisMap:
         if self.axis == "epoch" and self._per_epoch:
             return True
         size = len(self._column)
+        if self.axis == "tokens":
+            sample = self._column[:: max(size // SAMPLE, 1)]
+            return size > 1 and bool((np.diff(sample) >= 0).all() and self._column[-1] > sample[0])
         return size > 0 and bool(np.isfinite(self._column[0]) and np.isfinite(self._column[-1]))
 
     def steps(self, positions: Floats) -> Floats:
@@ -73,7 +89,7 @@ class AxisMap:
         return float(self._column[known[0]]) if len(known) else 0.0
 
     def _whole_epochs(self) -> bool:
-        sample = self._column[:: max(len(self._column) // 64, 1)]
+        sample = self._column[:: max(len(self._column) // SAMPLE, 1)]
         return bool((sample == np.floor(sample)).all())
 
     def _epoch_rows(self, epochs: Floats) -> tuple[Floats, Floats]:
@@ -91,6 +107,17 @@ class AxisMap:
         epochs = np.floor(positions)
         first, length = self._epoch_rows(epochs)
         return _step_at(self._step, first + (positions - epochs) * length)
+
+
+def _counted(table: Table, name: str | None) -> tuple[Floats, Floats]:
+    """Return the steps of a series and its values, of the same shape."""
+    series = table.series.get(name or "")
+    if series is None:
+        return table.step[:0], table.step[:0]
+    values, step = series.values(), table.step
+    rows = series.rows_between(0, len(values))
+    values = values[: int(np.searchsorted(rows, len(step)))]
+    return step[rows[: len(values)]], values
 
 
 def _step_at(step: Floats, rows: Floats) -> Floats:

@@ -11,7 +11,7 @@ from traintop.records import Floats, Rows
 from traintop.store.growing import Growing
 from traintop.store.series import Series
 
-Axis = Literal["step", "epoch", "time"]
+Axis = Literal["step", "epoch", "tokens", "time"]
 
 
 class Table:
