@@ -31,6 +31,8 @@ MAX_SEEN = 20_000
 BLOCK = 1 << 18
 """Bytes decoded at once: a line that does not fit costs no more than this much work twice."""
 
+NEWLINE = 10
+
 _UNDECODABLE = (msgspec.MsgspecError, ValueError, RecursionError)
 _LOWER_CASE = re.compile(r"(?<=[:,\[\s])([+-]?)(nan|inf|infinity)(?=\s*[,}\]])", re.IGNORECASE)
 _SPELLED = {"nan": "NaN", "inf": "Infinity", "infinity": "Infinity"}
@@ -60,21 +62,30 @@ class ObjectDecoder:
     def decode(self, data: bytes) -> list[Burst]:
         """Decode whole lines."""
         at = 0
+        view = memoryview(data)  # slices of it are no copies
         while at < len(data):
             end = data.rfind(b"\n", at, at + BLOCK) + 1 or data.find(b"\n", at) + 1 or len(data)
-            self._decode_block(data[at:end])
+            self._decode_block(view[at:end])
             at = end
         self._close()
         bursts, self._bursts = self._bursts, []
         return bursts
 
-    def _decode_block(self, data: bytes) -> None:
-        lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    def _decode_block(self, view: memoryview) -> None:
+        # numpy counts twice as fast as bytes.count.
+        ends = np.count_nonzero(np.frombuffer(view, np.uint8) == NEWLINE)
+        lines = int(ends) + (view[-1] != NEWLINE)
+        data: memoryview | bytes = view
         for stand_ins in (False, True):
-            if self._schema is None or (stand_ins and b"NaN" not in data and b"Inf" not in data):
+            if stand_ins:
+                data = bytes(view)
+                if b"NaN" not in data and b"Inf" not in data:
+                    break
+                data = put_stand_ins(data)
+            if self._schema is None:
                 break
             try:
-                records = self._schema.decode_lines(put_stand_ins(data) if stand_ins else data)
+                records = self._schema.decode_lines(data)
             except _UNDECODABLE:
                 continue
             # More or fewer values than lines: blank lines, or one object over several lines, or
@@ -83,7 +94,7 @@ class ObjectDecoder:
                 self._blocks.append(self._schema.block(records, stand_ins))
                 self._tally.lines += lines
                 return
-        self._decode_line_by_line(data)
+        self._decode_line_by_line(bytes(view))
 
     def _decode_line_by_line(self, data: bytes) -> None:
         records: list[Record] = []
@@ -160,8 +171,8 @@ class ObjectDecoder:
                     flat.add(key, one[key], row)
             self._loose = []
         elif self._blocks and self._schema is not None:
-            numbers = np.concatenate([block.numbers for block in self._blocks])
-            count = len(numbers)
+            numbers = np.concatenate([block.numbers for block in self._blocks], axis=1)
+            count = numbers.shape[1]
             found = columns(self._schema.numbers, numbers)
             for key in self._schema.others:
                 values = [value for block in self._blocks for value in block.others[key]]

@@ -28,6 +28,11 @@ NAN_STAND_IN = b"7.09317e281"
 INF_STAND_IN = b"7.09318e281"
 _NAN, _INF = float(NAN_STAND_IN), float(INF_STAND_IN)
 
+PACKED_FLOAT = 8
+"""Bytes of a float in MessagePack, after one that says what it is."""
+LARGEST_ARRAY_HEADER = 5
+_PACK = msgspec.msgpack.Encoder().encode
+
 MAX_KEYS = 4096
 MAX_BUILDS = 200
 MAX_DEPTH = 4
@@ -46,7 +51,7 @@ class Block(NamedTuple):
 
     size: int
     numbers: Floats
-    """Shape (records, keys that hold numbers only), with `ABSENT_BITS` where a key is absent."""
+    """Shape (keys that hold numbers only, records), with `ABSENT_BITS` where a key is absent."""
     others: dict[str, list[Any]]
     """Every other key: a value a record, `ABSENT` where it is absent."""
 
@@ -90,7 +95,7 @@ class Schema:
         """Decode one line; raises what msgspec raises where it does not fit."""
         return self._decoder.decode(line)
 
-    def decode_lines(self, data: bytes) -> list[Record]:
+    def decode_lines(self, data: bytes | memoryview) -> list[Record]:
         """Decode many lines; raises what msgspec raises where one does not fit."""
         return self._decoder.decode_lines(data)
 
@@ -109,19 +114,44 @@ class Schema:
             records: Decoded with this schema.
             stand_ins: Whether some were decoded from lines with stand-ins for NaN and Infinity.
         """
+        numbers = None if self.others else self._packed_numbers(records)
+        if numbers is not None:
+            if stand_ins:
+                restore(numbers)
+            return Block(len(records), numbers, {})
         width = len(self.numbers)
         rows: list[tuple[Any, ...]] = list(map(msgspec.structs.astuple, records))
         number_rows = map(itemgetter(slice(width)), rows) if self.others else rows
         cells = itertools.chain.from_iterable(number_rows)
-        numbers = np.fromiter(cells, np.float64, len(rows) * width).reshape(len(rows), width)
-        bits = numbers.view(np.uint64)
-        for row, column in np.argwhere(np.isnan(numbers) & (bits != ABSENT_BITS)):
+        table = np.fromiter(cells, np.float64, len(rows) * width).reshape(len(rows), width)
+        bits = table.view(np.uint64)
+        for row, column in np.argwhere(np.isnan(table) & (bits != ABSENT_BITS)):
             if rows[row][column] is None:
                 bits[row, column] = ABSENT_BITS
+        numbers = np.ascontiguousarray(table.T)
         if stand_ins:
             restore(numbers)
         others = {key: [row[at] for row in rows] for at, key in enumerate(self.others, start=width)}
         return Block(len(rows), numbers, others)
+
+    def _packed_numbers(self, records: list[Record]) -> Floats | None:
+        """The numbers of records without other keys; None where some are absent or booleans.
+
+        In MessagePack a record of nothing but floats has the same length as any other, so that the
+        numbers can be taken from the packed bytes at the speed of memory: half the time of having
+        each of them as an object.
+        """
+        packed = _PACK(records)
+        if not records or len(packed) % self._packed.itemsize > LARGEST_ARRAY_HEADER:
+            return None
+        start = len(packed) - len(records) * self._packed.itemsize
+        if not 1 <= start <= LARGEST_ARRAY_HEADER:
+            return None
+        table = np.frombuffer(packed, self._packed, len(records), start)
+        numbers = np.empty((len(self.numbers), len(records)))
+        for values, field in zip(numbers, self._packed.names or (), strict=True):
+            values[:] = table[field]
+        return numbers
 
     def _build(self) -> None:
         names = self.numbers + self.others
@@ -145,6 +175,23 @@ class Schema:
         except ValueError as error:  # quotes, backslashes, control characters, lone surrogates
             raise NotRepresentable from error
         self._decoder = msgspec.json.Decoder(self._type, strict=False)
+        self._packed = self._packed_layout()
+
+    def _packed_layout(self) -> np.dtype[np.void]:
+        """Where the numbers of a record of floats lie in its MessagePack form."""
+        at, offsets = len(_PACK(self._type())), [0] * len(self.numbers)
+        length = at
+        for index, key in reversed(list(enumerate(self.numbers))):
+            offsets[index] = at - PACKED_FLOAT
+            at -= PACKED_FLOAT + 1 + len(_PACK(key))
+        return np.dtype(
+            {
+                "names": [self._field[key] for key in self.numbers],
+                "formats": [">f8"] * len(self.numbers),
+                "offsets": offsets,
+                "itemsize": length,
+            }
+        )
 
 
 def put_stand_ins(data: bytes) -> bytes:
@@ -160,12 +207,11 @@ def restore(numbers: Floats) -> None:
 
 
 def columns(keys: list[str], numbers: Floats) -> dict[str, Column]:
-    """The columns of a matrix of numbers; a key that no record has is left out."""
-    by_key = np.ascontiguousarray(numbers.T)
-    absent = by_key.view(np.uint64) == ABSENT_BITS
-    missing = absent.sum(axis=1) if keys else np.zeros(0, np.int64)
+    """The columns of numbers of shape (keys, records); a key that no record has is left out."""
+    absent = numbers.view(np.uint64) == ABSENT_BITS
+    missing: list[int] = np.count_nonzero(absent, axis=1).tolist()
     found: dict[str, Column] = {}
-    for key, values, gaps, count in zip(keys, by_key, absent, missing, strict=True):
+    for key, values, gaps, count in zip(keys, numbers, absent, missing, strict=True):
         if count == 0:
             found[key] = Column(values=values)
         elif count < len(values):
