@@ -35,10 +35,12 @@ from traintop.settings import Settings
 from traintop.sources.discovery import Discovery
 from traintop.sources.newest import newest_run
 from traintop.sources.registry import Source, open_source
+from traintop.sources.remote_path import is_remote
 from traintop.store import Run, Store
 
 if TYPE_CHECKING:
     from traintop.judging import Judge
+    from traintop.sources.mirror import Mirror
 
 STANDARD_INPUT = Path("-")
 REFRESH = 1.0
@@ -55,6 +57,7 @@ class Session:
         settings: Thresholds and the like.
         until: Judge as if the run had ended at this step.
         judge: Whether to judge at all.
+        mirror: Of what remote place the path is a copy.
 
     Raises:
         PathError: The path does not exist, cannot be read, or is a file that holds no run.
@@ -62,9 +65,16 @@ class Session:
     """
 
     def __init__(
-        self, path: Path, settings: Settings, *, until: int | None = None, judge: bool = True
+        self,
+        path: Path,
+        settings: Settings,
+        *,
+        until: int | None = None,
+        judge: bool = True,
+        mirror: Mirror | None = None,
     ) -> None:
         self.path = path
+        self.mirror = mirror
         self.store = Store()
         self.settings = settings
         self.catalogue = self._new_catalogue()
@@ -103,6 +113,8 @@ class Session:
     @property
     def name(self) -> str:
         """What to call it in a heading."""
+        if self.mirror is not None:
+            return self.mirror.url
         return "standard input" if self.path == STANDARD_INPUT else self.path.absolute().name
 
     @property
@@ -382,7 +394,10 @@ class Session:
         """Say in one line each what could not be read."""
         discovery = self._discovery
         left_out = discovery.paths.left_out if discovery is not None else ()
-        return problem_lines(self.reports()) + [f"{path}: {why}" for path, why in left_out]
+        mirror = self.mirror
+        remote = [] if mirror is None or not mirror.error else [f"{mirror.url}: {mirror.error}"]
+        unread = [f"{path}: {why}" for path, why in left_out]
+        return remote + problem_lines(self.reports()) + unread
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints that the run named or that lie in its folder, by step."""
@@ -413,8 +428,8 @@ def read_whole(
     """
     import time
 
-    path = Path(path)
-    session = Session(path, settings, until=until, judge=judge)
+    path, mirror = _local(str(path))
+    session = Session(path, settings, until=until, judge=judge, mirror=mirror)
     if session.missing is not None:
         raise PathError(session.missing)  # Nothing is waited for here.
     while True:
@@ -437,4 +452,21 @@ def open_paths(paths: Sequence[str], settings: Settings) -> list[Session]:
     if not paths:
         here = Path.cwd()
         return [Session(newest_run(here) or here, settings)]
-    return [Session(Path(path), settings) for path in paths]
+    sessions: list[Session] = []
+    for path in paths:
+        local, mirror = _local(path)
+        if mirror is not None:
+            mirror.follow()
+        sessions.append(Session(local, settings, mirror=mirror))
+    return sessions
+
+
+def _local(path: str) -> tuple[Path, Mirror | None]:
+    """The path to read, which for a remote place is that of a copy that is up to date now."""
+    if not is_remote(path):
+        return Path(path), None
+    from traintop.sources.mirror import Mirror
+
+    mirror = Mirror(path)
+    mirror.sync()
+    return mirror.local, mirror

@@ -71,14 +71,11 @@ def test_a_file_that_grows_is_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", PACK)
-def test_a_damaged_file_is_said_to_be_so(tmp_path: Path, suffix: str) -> None:
-    packed = bytearray(PACK[suffix](bytes(range(256)) * 4000))
-    packed[len(packed) // 2 :] = b"damage" * 2000
+def test_what_is_before_the_damage_is_read(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"log{suffix}"
-    path.write_bytes(packed)
+    path.write_bytes(PACK[suffix](LINES) + b"damage" * 100)
     tail = unpacked(FileTail(path))
-    data = drain(tail)
-    assert data[:256] in (bytes(range(256)), b"")
+    assert drain(tail) == LINES
     assert "cannot be unpacked" in str(tail.error)
 
 

@@ -195,7 +195,9 @@ _MAGIC: tuple[tuple[bytes, Callable[[], Unpacker]], ...] = (
     (b"\x28\xb5\x2f\xfd", _zstd),
 )
 _LONGEST_MAGIC = max(len(magic) for magic, _ in _MAGIC)
-_BY_SUFFIX = dict(zip(SUFFIXES, (unpacker for _, unpacker in _MAGIC), strict=True))
+_BY_SUFFIX: dict[str, Callable[[], Unpacker]] = dict(
+    zip(SUFFIXES, (unpacker for _, unpacker in _MAGIC), strict=True)
+)
 
 
 def unpacked(packed: Tail) -> Tail:
