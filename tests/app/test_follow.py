@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import watchfiles
 from traintop.records import Update
 from traintop_tui import file_events, follow
 from traintop_tui.follow import LEAST_FRAME, LOADING_FRAME, Follower
+from traintop_tui.inotify import Inotify
 
 PUMP_TIME = 0.01
 """Seconds that a pump takes on the clock of these tests."""
@@ -144,6 +146,7 @@ def test_an_error_of_the_watch_leaves_the_heartbeat(monkeypatch, tmp_path):
     def watch(*_, **__):
         raise OSError("no more watches")
 
+    monkeypatch.setattr(file_events, "Inotify", watch)
     monkeypatch.setattr(watchfiles, "watch", watch)
     monkeypatch.setattr(FakeSession, "needs_polling", False)
     monkeypatch.setattr(FakeSession, "folders", lambda _: [tmp_path])
@@ -171,7 +174,11 @@ class FolderSession:
         return [self.folder]
 
 
-def test_it_follows_a_folder_that_goes_and_comes_back_and_stops_when_told(tmp_path):
+@pytest.mark.parametrize("system", sorted({sys.platform, "any other"}))
+def test_it_follows_a_folder_that_goes_and_comes_back_and_stops_when_told(
+    tmp_path, monkeypatch, system
+):
+    monkeypatch.setattr(file_events, "sys", SimpleNamespace(platform=system))
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "file").write_bytes(b"x")
@@ -208,3 +215,23 @@ def test_something_else_to_look_after_ends_the_sleep(tmp_path, monkeypatch):
     next(wait)  # which would else take ten minutes
     timer.join()
     assert busy.is_set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is of Linux")
+def test_inotify_tells_of_what_a_writer_does_and_not_of_reading(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("a")
+    with Inotify([tmp_path]) as events:
+        file.read_text()
+        assert not events.wait(0.01, lambda: False)
+        for change in (lambda: file.write_text("b"), lambda: file.rename(tmp_path / "other")):
+            change()
+            assert events.wait(10, lambda: False)
+            assert not events.wait(0.01, lambda: False)  # Told once, however many they were.
+        assert not events.wait(600, lambda: True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is of Linux")
+def test_inotify_says_which_folder_cannot_be_watched(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        Inotify([tmp_path, tmp_path / "missing"])

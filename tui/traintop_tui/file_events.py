@@ -5,28 +5,21 @@ Events are lost on network file systems, through links, and when a directory is 
 
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from traintop.session import Session
+from traintop_tui.inotify import Inotify
 
-HEARTBEAT = 0.5
+HEARTBEAT = 1.0
 """Seconds after which silence is looked into, where file events can be trusted."""
 POLL = 0.1
 """The same where they cannot: on network file systems."""
-
-
-class _Interruption:
-    """What the watcher asks, many times a second, whether to return."""
-
-    def __init__(self, stop: threading.Event, busy: Callable[[], bool]) -> None:
-        self._stop = stop
-        self._busy = busy
-
-    def is_set(self) -> bool:
-        """Whether to return."""
-        return self._stop.is_set() or self._busy()
+SETTLE = 0.01
+"""Seconds between two looks at files that change without a pause."""
 
 
 def file_events(
@@ -41,8 +34,7 @@ def file_events(
         stop: Ends it.
         busy: Whether there is something else to look after; it ends the sleep.
     """
-    from watchfiles import watch
-
+    changes = _inotify_changes if sys.platform == "linux" else _watchfiles_changes
     interruption = _Interruption(stop, busy)
     while not stop.is_set():
         folders = _folders(sessions)
@@ -52,17 +44,7 @@ def file_events(
             yield
             continue
         try:
-            for _ in watch(
-                *folders,
-                watch_filter=None,
-                debounce=100,
-                step=20,
-                stop_event=interruption,
-                rust_timeout=int(HEARTBEAT * 1000),
-                yield_on_timeout=True,
-                raise_interrupt=False,
-                recursive=False,
-            ):
+            for _ in changes(folders, interruption):
                 yield
                 if stop.is_set() or _folders(sessions) != folders:
                     break
@@ -72,6 +54,46 @@ def file_events(
             # No more watches to be had, or a folder went away: the heartbeat goes on.
             stop.wait(POLL)
             yield
+
+
+class _Interruption:
+    """What is asked, many times a second, whether to return."""
+
+    def __init__(self, stop: threading.Event, busy: Callable[[], bool]) -> None:
+        self._stop = stop
+        self._busy = busy
+
+    def is_set(self) -> bool:
+        """Whether to return."""
+        return self._stop.is_set() or self._busy()
+
+
+def _inotify_changes(folders: Sequence[Path], interruption: _Interruption) -> Iterator[object]:
+    """Yield at each change and each heartbeat, until interrupted."""
+    with Inotify(folders) as events:
+        while not interruption.is_set():
+            if events.wait(HEARTBEAT, interruption.is_set):
+                yield None
+                time.sleep(SETTLE)
+            elif not interruption.is_set():
+                yield None
+
+
+def _watchfiles_changes(folders: Sequence[Path], interruption: _Interruption) -> Iterator[object]:
+    """The same, on systems without inotify."""
+    from watchfiles import watch
+
+    return watch(
+        *folders,
+        watch_filter=None,
+        debounce=100,
+        step=20,
+        stop_event=interruption,
+        rust_timeout=int(HEARTBEAT * 1000),
+        yield_on_timeout=True,
+        raise_interrupt=False,
+        recursive=False,
+    )
 
 
 def _folders(sessions: Sequence[Session]) -> list[Path]:
