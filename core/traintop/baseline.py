@@ -171,8 +171,7 @@ def _curves(session: Session, until: float) -> dict[str, Curve]:
         if run is None or ref is None:
             continue
         table = run.tables[ref.table]
-        series = table.series[ref.name]
-        steps, values = table.step[series.rows_between(0, len(series))], series.values()
+        steps, values = table.points(ref.name)
         known = np.isfinite(values) & (steps <= until)
         curves[role] = Curve(steps[known], values[known])
     return curves

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 
 from traintop import strict_json
 from traintop.records import Checkpoint, Skipped, SourceReport, State
@@ -101,14 +102,16 @@ def _series(session: Session) -> list[SeriesDescription]:
         summary = series.summary()
         if not summary.points:
             continue
+        ends = np.array([series.row_of(0), series.row_of(summary.points - 1)])
+        steps = table.steps_of(ends)
         described.append(
             SeriesDescription(
                 name=ref.label,
                 role=ref.role,
                 axis="step",
                 points=summary.points,
-                first_step=int(table.step[series.row_of(0)]),
-                last_step=int(table.step[series.row_of(summary.points - 1)]),
+                first_step=int(steps[0]),
+                last_step=int(steps[1]),
                 min=summary.min,
                 max=summary.max,
                 last=summary.last,

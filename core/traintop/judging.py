@@ -328,20 +328,21 @@ class Judge:
     def _rows(
         self, table: Table, first: int, last: int, roles: Mapping[str, str] | None = None
     ) -> list[tuple[Row, Row | None]]:
-        """Return each record as (training row, evaluation if it holds one)."""
+        """Return records [first, last) as (training row, evaluation if it holds one) each."""
         if roles is None:
             roles = self._catalogue.roles_of(self._run, table.name)
+        origin = table.first_row
         train: list[dict[str, float]] = [{} for _ in range(first, last)]
         evaluations: dict[int, dict[str, float]] = {}
         for name, role in roles.items():
             series = table.series[name]
-            begin, end = series.positions(np.array([first, last])).tolist()
+            begin, end = series.positions(np.array([first, last]) + origin).tolist()
             values = series.values()[begin:end].tolist()
             if role not in EVAL_ROLES and len(values) == len(train):
                 for record, value in zip(train, values, strict=True):
                     record[role] = value
                 continue
-            offsets = (series.rows_between(begin, end) - first).tolist()
+            offsets = (series.rows_between(begin, end) - origin - first).tolist()
             if role in EVAL_ROLES:
                 for offset, value in zip(offsets, values, strict=True):
                     evaluations.setdefault(offset, {})[role] = value

@@ -147,6 +147,17 @@ class LayerStats(msgspec.Struct, frozen=True, kw_only=True):
     Names that begin with `act_` are in the order of `act_names`, all others of `names`."""
 
 
+class LayerBlock(msgspec.Struct, frozen=True, kw_only=True):
+    """Per-layer statistics at many steps: what a `LayerStats` for each of them would say."""
+
+    step: Floats
+    """Shape (n,)."""
+    train_mode: NDArray[np.int8]
+    """Shape (n,): 1 in training mode, 0 in evaluation mode, -1 where it is not known."""
+    stats: dict[str, Floats]
+    """Statistic -> shape (n, layers), NaN where not measured; the layers as in `LayerStats`."""
+
+
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that happened in the run: a checkpoint, an epoch, a resume, an analysis ..."""
 
@@ -181,8 +192,10 @@ class Reset(msgspec.Struct, frozen=True, kw_only=True):
     """The tables that its rows went to."""
 
 
-Item = Rows | LayerNames | LayerStats | Event | LogLines | RunInfo | Reset
+Item = Rows | LayerNames | LayerStats | LayerBlock | Event | LogLines | RunInfo | Reset
 """What a source hands over."""
+History = Rows | LayerStats | LayerBlock | Event | LogLines
+"""What may also be handed over newest first."""
 
 
 class SourceReport(msgspec.Struct, frozen=True, kw_only=True):

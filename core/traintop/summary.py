@@ -78,9 +78,7 @@ class _Curves:
         if ref is None:
             return None
         table = self._run.tables[ref.table]
-        series = table.series[ref.name]
-        values = series.values()
-        steps = table.step[series.rows_between(0, len(values))]
+        steps, values = table.points(ref.name)
         values, steps = values[steps <= self._until], steps[steps <= self._until]
         finite = np.isfinite(values)
         if not finite.any():

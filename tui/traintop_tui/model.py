@@ -130,7 +130,7 @@ class Model(AnalysesModel):
                 if run is not None and isinstance(ref, SeriesRef):
                     table = run.tables[ref.table]
                     rows = table.series[ref.name].nonfinite_rows()
-                    steps += [float(table.step[row]) for row in rows]
+                    steps += table.steps_of(np.array(rows, np.int64)).tolist()
         later = [step for step in steps if step > after]
         return min(later or steps, default=None)
 

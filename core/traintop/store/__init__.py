@@ -4,6 +4,7 @@ from traintop.store.axis import AxisMap
 from traintop.store.layers import LayerTable
 from traintop.store.log import LogStore
 from traintop.store.series import Reduced, Series, Summary
+from traintop.store.storage import Storage
 from traintop.store.store import Run, Store
 from traintop.store.table import Axis, Table
 
@@ -15,6 +16,7 @@ __all__ = [
     "Reduced",
     "Run",
     "Series",
+    "Storage",
     "Store",
     "Summary",
     "Table",

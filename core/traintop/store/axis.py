@@ -34,14 +34,11 @@ class AxisMap:
         tokens: str | None = None,
     ) -> None:
         self.axis: Axis = axis
-        self._step = table.step
         self._per_epoch = steps_per_epoch
         if axis == "tokens":
-            self._step, column = _counted(table, tokens)
+            self._step, self._column = table.points(tokens or "")
         else:
-            column = table.time if axis == "time" else table.epoch
-        self._column = column[: len(self._step)]
-        self._step = self._step[: len(self._column)]
+            self._step, self._column = table.along("time" if axis == "time" else "epoch")
         self._origin = self._first_known() if axis == "time" else 0.0
 
     @property
@@ -107,17 +104,6 @@ class AxisMap:
         epochs = np.floor(positions)
         first, length = self._epoch_rows(epochs)
         return _step_at(self._step, first + (positions - epochs) * length)
-
-
-def _counted(table: Table, name: str | None) -> tuple[Floats, Floats]:
-    """Return the steps of a series and its values, of the same shape."""
-    series = table.series.get(name or "")
-    if series is None:
-        return table.step[:0], table.step[:0]
-    values, step = series.values(), table.step
-    rows = series.rows_between(0, len(values))
-    values = values[: int(np.searchsorted(rows, len(step)))]
-    return step[rows[: len(values)]], values
 
 
 def _step_at(step: Floats, rows: Floats) -> Floats:

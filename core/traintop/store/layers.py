@@ -4,19 +4,44 @@ from __future__ import annotations
 
 import numpy as np
 
-from traintop.records import Floats, LayerNames, LayerStats
+from traintop.records import Floats, LayerBlock, LayerNames, LayerStats
 from traintop.store.growing import Growing
-from traintop.store.series import Reduced, reduce_values
+from traintop.store.pyramid import Bounds, Pyramid
+from traintop.store.series import Reduced
+from traintop.store.storage import MEMORY, Storage
+
+FANOUT = 16
+"""Records a block of the first level: fewer than of a series, for there are fewer of them."""
+_MODES = {1: True, 0: False}
+
+
+class _Stat:
+    """One statistic: a vector of values, one a layer, for each record."""
+
+    def __init__(self, width: int, start: int, storage: Storage) -> None:
+        self.values = Growing(shape=(width,), start=start, storage=storage)
+        self.pyramid = Pyramid((width,), FANOUT, storage)
+
+    def before(self, end: int) -> _Stat:
+        past = _Stat.__new__(_Stat)
+        past.values, past.pyramid = self.values.before(end), self.pyramid.before(end)
+        return past
 
 
 class LayerTable:
-    """A matrix (records x layers) a statistic, growing by records."""
+    """A matrix (records x layers) a statistic, growing by records.
 
-    def __init__(self, names: LayerNames) -> None:
+    Args:
+        names: The layers.
+        storage: Where the matrices may lie.
+    """
+
+    def __init__(self, names: LayerNames, storage: Storage = MEMORY) -> None:
         self.names = names
-        self._step = Growing()
-        self._train_mode: list[bool | None] = []
-        self._stats: dict[str, Growing] = {}
+        self._storage = storage
+        self._step = Growing(storage=storage)
+        self._train_mode = Growing(np.int8, storage=storage)
+        self._stats: dict[str, _Stat] = {}
 
     def __len__(self) -> int:
         return len(self._step)
@@ -35,60 +60,73 @@ class LayerTable:
         """Return what the columns of a statistic's matrix are: layers, or activations."""
         return self.names.act_names if stat.startswith("act_") else self.names.names
 
-    def append(self, record: LayerStats) -> None:
-        """Append one record; a statistic whose length does not fit the names is left out."""
-        size = len(self._step)
-        for stat, values in record.stats.items():
-            width = len(self.layer_names(stat))
-            if len(values) != width or not width:
-                continue
-            column = self._stats.get(stat)
-            if column is None:
-                column = Growing()
-                column.extend(np.full(size * width, np.nan))
-            column.extend(values)
-            self._stats[stat] = column
-        self._train_mode.append(record.train_mode)
-        self._step.extend([record.step])
-        for stat, column in self._stats.items():
-            missing = (size + 1) * len(self.layer_names(stat)) - len(column)
-            if missing:
-                column.extend(np.full(missing, np.nan))
+    def append(self, records: LayerStats | LayerBlock) -> None:
+        """Append records; a statistic whose length does not fit the names is left out."""
+        block = as_block(records)
+        start, end, count = self._step.start, self._step.end, len(block.step)
+        for name, values in self._fitting(block).items():
+            if name not in self._stats:
+                stat = _Stat(values.shape[1], start, self._storage)
+                _fill(stat.values, end - start)
+                self._stats[name] = stat
+            self._stats[name].values.append(values)
+        for stat in self._stats.values():
+            _fill(stat.values, end + count - stat.values.end)
+            stat.pyramid.grow(stat.values)
+        self._train_mode.append(block.train_mode)
+        self._step.append(block.step)
+
+    def prepend(self, records: LayerStats | LayerBlock) -> None:
+        """Put older records, whose steps do not rise above the first one, before all."""
+        block = as_block(records)
+        start, count = self._step.start, len(block.step)
+        fitting = self._fitting(block)
+        for name, values in fitting.items():
+            if name not in self._stats:
+                stat = _Stat(values.shape[1], start, self._storage)
+                _fill(stat.values, len(self._step))
+                self._stats[name] = stat
+        for name, stat in self._stats.items():
+            width = len(self.layer_names(name))
+            stat.values.prepend(fitting.get(name, np.full((count, width), np.nan)))
+            stat.pyramid.grow(stat.values)
+        self._train_mode.prepend(block.train_mode)
+        self._step.prepend(block.step)
 
     def rewind(self, step: float) -> None:
         """Forget the records from `step` on."""
-        row = int(np.searchsorted(self.step, step))
+        first, steps = self._step.placed()
+        row = first + int(np.searchsorted(steps, step))
         self._step.truncate(row)
-        del self._train_mode[row:]
-        for stat, column in self._stats.items():
-            column.truncate(row * len(self.layer_names(stat)))
+        self._train_mode.truncate(row)
+        for stat in self._stats.values():
+            stat.pyramid.truncate(row)
+            stat.values.truncate(row)
 
     def until(self, step: float) -> LayerTable:
         """Return the records up to a step, without a copy and for reading only."""
-        row = int(np.searchsorted(self.step, step, side="right"))
-        past = LayerTable(self.names)
-        past._step = self._step.first(row)
-        past._train_mode = self._train_mode
-        past._stats = {
-            stat: column.first(row * len(self.layer_names(stat)))
-            for stat, column in list(self._stats.items())
-        }
+        first, steps = self._step.placed()
+        row = first + int(np.searchsorted(steps, step, side="right"))
+        past = LayerTable(self.names, self._storage)
+        past._step = self._step.before(row)
+        past._train_mode = self._train_mode.before(row)
+        past._stats = {name: stat.before(row) for name, stat in list(self._stats.items())}
         return past
 
     def matrix(self, stat: str) -> Floats:
         """Return a statistic, shape (records, layers), NaN where it was not measured."""
-        width = len(self.layer_names(stat))
-        size = len(self._step)
+        first, steps = self._step.placed()
         if stat not in self._stats:
-            return np.full((size, width), np.nan)
-        return self._stats[stat].view()[: size * width].reshape(-1, width)
+            return np.full((len(steps), len(self.layer_names(stat))), np.nan)
+        return self._stats[stat].values.between(first, first + len(steps))
 
     def record(self, row: int) -> LayerStats:
-        """Return one record as it was read."""
+        """Return one record as it was read, counted from 0."""
+        at = self._step.start + row
         return LayerStats(
-            step=int(self.step[row]),
-            train_mode=self._train_mode[row],
-            stats={stat: self.matrix(stat)[row] for stat in self._stats},
+            step=int(self._step.at(at)),
+            train_mode=_MODES.get(int(self._train_mode.at(at))),
+            stats={name: stat.values.at(at) for name, stat in self._stats.items()},
         )
 
     def reduce_layer(self, stat: str, layer: str, step_edges: Floats) -> Reduced | None:
@@ -96,33 +134,75 @@ class LayerTable:
         names = self.layer_names(stat)
         if layer not in names or stat not in self._stats:
             return None
-        values = self.matrix(stat)[:, names.index(layer)]
-        return reduce_values(values, np.searchsorted(self.step[: len(values)], step_edges))
+        column, part = self._stats[stat], names.index(layer)
+        return column.pyramid.reduce(column.values, self._row_edges(step_edges), part)
 
     def value_at(self, stat: str, layer: str, step: float) -> tuple[float, float] | None:
         """Return (step, value) of the last record at or before a step."""
         names = self.layer_names(stat)
-        row = int(np.searchsorted(self.step, step, side="right")) - 1
+        first, steps = self._step.placed()
+        row = int(np.searchsorted(steps, step, side="right")) - 1
         if row < 0 or layer not in names or stat not in self._stats:
             return None
-        value = self._stats[stat].at(row * len(names) + names.index(layer))
-        return float(self._step.at(row)), float(value)
+        value = self._stats[stat].values.at(first + row)[names.index(layer)]
+        return float(steps[row]), float(value)
 
-    def reduce(self, stat: str, step_edges: Floats) -> Floats:
+    def reduce(
+        self, stat: str, step_edges: Floats, layers: list[int] | slice = slice(None)
+    ) -> Floats:
         """Reduce a statistic to columns of steps by its maximum, so that no extreme is lost.
 
         Args:
             stat: The statistic.
             step_edges: Shape (columns + 1,), rising.
+            layers: Which layers, in this order; those in sight are the price of a frame.
 
         Returns:
-            Shape (layers, columns); NaN where nothing was measured.
+            Shape (layers, columns); NaN where nothing was measured, infinite where anything was.
         """
-        matrix = self.matrix(stat)
-        bounds = np.searchsorted(self.step[: len(matrix)], step_edges)
-        result = np.full((matrix.shape[1], len(bounds) - 1), np.nan)
-        filled = np.flatnonzero(bounds[1:] > bounds[:-1])
-        if len(filled):
-            joined = np.fmax.reduceat(matrix[: bounds[-1]], bounds[:-1][filled], axis=0)
-            result[:, filled] = joined.T
-        return result
+        if stat not in self._stats:
+            count = len(np.arange(len(self.layer_names(stat)))[layers])
+            return np.full((count, len(step_edges) - 1), np.nan)
+        column = self._stats[stat]
+        return column.pyramid.maxima(column.values, self._row_edges(step_edges), layers).T
+
+    def _row_edges(self, step_edges: Floats) -> Bounds:
+        first, steps = self._step.placed()
+        return np.searchsorted(steps, step_edges) + first
+
+    def _fitting(self, block: LayerBlock) -> dict[str, Floats]:
+        return {
+            name: values
+            for name, values in block.stats.items()
+            if values.shape[1] and values.shape[1] == len(self.layer_names(name))
+        }
+
+
+def as_block(records: LayerStats | LayerBlock) -> LayerBlock:
+    """Return one record as a block."""
+    if isinstance(records, LayerBlock):
+        return records
+    mode = -1 if records.train_mode is None else int(records.train_mode)
+    return LayerBlock(
+        step=np.array([float(records.step)]),
+        train_mode=np.array([mode], np.int8),
+        stats={name: values[None] for name, values in records.stats.items()},
+    )
+
+
+def cut_block(block: LayerBlock, first: int, last: int) -> LayerBlock:
+    """Return records [first, last) of a block."""
+    return LayerBlock(
+        step=block.step[first:last],
+        train_mode=block.train_mode[first:last],
+        stats={name: values[first:last] for name, values in block.stats.items()},
+    )
+
+
+def _fill(values: Growing, count: int) -> None:
+    """Append records in which a statistic was not measured."""
+    shape = values.view().shape[1:]
+    while count > 0:
+        step = min(count, 4096)
+        values.append(np.full((step, *shape), np.nan))
+        count -= step

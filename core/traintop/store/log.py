@@ -33,6 +33,18 @@ class LogStore:
             del self.steps[:surplus]
             self.dropped += surplus
 
+    def prepend(self, burst: LogLines) -> None:
+        """Put older lines before those that are there, as many as there is room for."""
+        if not burst.lines:
+            return
+        named = next((at for at, step in enumerate(self.steps) if step >= 0), len(self.steps))
+        self.steps[:named] = [burst.steps[-1]] * named
+        room = max(self._capacity - len(self.lines), 0)
+        first = max(len(burst.lines) - room, 0)
+        self.lines[:0] = burst.lines[first:]
+        self.steps[:0] = burst.steps[first:]
+        self.dropped += first
+
     def line_at_step(self, step: float) -> int | None:
         """Return the last line that speaks of a step at or before `step`; None without lines."""
         if not self.lines:

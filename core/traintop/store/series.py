@@ -9,21 +9,11 @@ from numpy.typing import NDArray
 
 from traintop.records import Column, Floats
 from traintop.store.growing import Growing
-from traintop.store.pyramid import FANOUT, Blocks, Pyramid, of_values, reduce_blocks
+from traintop.store.pyramid import Bounds, Columns, Pyramid
+from traintop.store.storage import MEMORY, Storage
 
-AGGREGATE_EVERY = FANOUT * FANOUT
-"""The pyramid grows by so many values at a time; a reduction looks at the rest one by one."""
-
-
-class Reduced(NamedTuple):
-    """A series reduced to pixel columns, each array of shape (columns,), NaN where it is empty."""
-
-    lo: Floats
-    """Least finite value in the column."""
-    hi: Floats
-    mean: Floats
-    nonfinite: NDArray[np.int64]
-    """How many NaN and infinite values fall into the column."""
+Reduced = Columns
+"""A series reduced to pixel columns."""
 
 
 class Summary(NamedTuple):
@@ -37,21 +27,34 @@ class Summary(NamedTuple):
 
 
 class Series:
-    """The values of one metric, dense (a value in every row from `first_row` on) or sparse."""
+    """The values of one metric, dense (a value in every row from `first_row` on) or sparse.
 
-    __slots__ = ("_aggregated", "_rows", "_values", "first_row", "name", "pyramid")
+    Rows are those of the table, which begin below 0 where older records came later. A value is
+    known by its place among the values, from 0 on, which changes when older ones come.
 
-    def __init__(self, name: str, first_row: int) -> None:
+    Args:
+        name: As its writer has it.
+        first_row: The table row of its first value.
+        storage: Where the values may lie.
+    """
+
+    __slots__ = ("_rows", "_storage", "_values", "name", "pyramid")
+
+    def __init__(self, name: str, first_row: int, storage: Storage = MEMORY) -> None:
         self.name = name
-        self.first_row = first_row
-        self._values = Growing()
+        self._storage = storage
+        # A dense value has the index of its row; a sparse one that of its row among `_rows`.
+        self._values = Growing(start=first_row, storage=storage)
         self._rows: Growing | None = None
-        self.pyramid = Pyramid()
-        self._aggregated = 0
-        """How many values there were when the pyramid last grew."""
+        self.pyramid = Pyramid(storage=storage)
 
     def __len__(self) -> int:
         return len(self._values)
+
+    @property
+    def first_row(self) -> int:
+        """The table row of the first value."""
+        return self._values.start if self._rows is None else int(self._rows.at(self._rows.start))
 
     def values(self) -> Floats:
         """Return all values, shape (n,)."""
@@ -59,17 +62,23 @@ class Series:
 
     def value(self, index: int) -> float:
         """Return one value."""
-        return float(self._values.at(index))
+        return float(self._values.at(self._values.start + index))
+
+    def placed(self) -> tuple[Growing | None, Growing]:
+        """Return the rows and the values by the same indices; without rows these are the rows."""
+        return self._rows, self._values
 
     def rows_between(self, first: int, last: int) -> NDArray[np.int64]:
         """Return the table rows of values [first, last)."""
         if self._rows is None:
-            return np.arange(self.first_row + first, self.first_row + last, dtype=np.int64)
+            start = self._values.start
+            return np.arange(start + first, start + last, dtype=np.int64)
         return self._rows.view()[first:last]
 
     def row_of(self, index: int) -> int:
         """Return the table row of one value."""
-        return self.first_row + index if self._rows is None else int(self._rows.at(index))
+        at = self._values.start + index
+        return at if self._rows is None else int(self._rows.at(at))
 
     def append(self, column: Column, base: int, count: int) -> None:
         """Append the values of a burst.
@@ -81,136 +90,120 @@ class Series:
         """
         if not len(column.values):
             return
-        size = len(self._values)
-        whole = column.rows is None and len(column.values) == count
-        if self._rows is None and not (whole and self.first_row + size == base):
-            rows = Growing(np.int64)
-            rows.extend(self.rows_between(0, size))
-            self._rows = rows
-        if self._rows is not None:
-            relative = np.arange(count) if column.rows is None else column.rows
-            self._rows.extend(relative + base)
-        self._values.extend(column.values)
-        if len(self._values) - self._aggregated >= AGGREGATE_EVERY:
-            self.pyramid.grow(self._values.view())
-            self._aggregated = len(self._values)
+        self._begin_at(base)
+        rows = self._rows_apart(column, base, count, touching=self._values.end == base)
+        if rows is not None and self._rows is not None:
+            self._rows.append(rows)
+        self._values.append(column.values)
+        self.pyramid.grow(self._values)
+
+    def prepend(self, column: Column, base: int, count: int) -> None:
+        """Put the values of an older burst before those that are there.
+
+        Args:
+            column: The values.
+            base: The table row of the burst's first record.
+            count: How many records the burst has.
+        """
+        if not len(column.values):
+            return
+        self._begin_at(base + count)
+        touching = self._values.start == base + count
+        rows = self._rows_apart(column, base, count, touching=touching)
+        if rows is not None and self._rows is not None:
+            self._rows.prepend(rows)
+        self._values.prepend(column.values)
+        self.pyramid.grow(self._values)
 
     def truncate(self, row: int) -> None:
         """Forget the values of all rows from `row` on."""
-        size = int(self.positions(np.array([row]))[0])
-        self._values.truncate(size)
+        at = int(self._places(np.array([row]))[0])
+        self.pyramid.truncate(at)
+        self._values.truncate(at)
         if self._rows is not None:
-            self._rows.truncate(size)
-        self.pyramid.truncate(size)
-        self._aggregated = min(self._aggregated, size)
+            self._rows.truncate(at)
 
     def first(self, row: int) -> Series:
         """Return the values of the rows before `row`, without a copy and for reading only."""
-        past = Series(self.name, self.first_row)
-        size = int(self.positions(np.array([row]))[0])
-        past._values = self._values.first(size)
-        past._rows = None if self._rows is None else self._rows.first(size)
-        past.pyramid = self.pyramid.first(size)
-        past._aggregated = min(self._aggregated, size)
+        past = Series.__new__(Series)
+        at = int(self._places(np.array([row]))[0])
+        past.name, past._storage = self.name, self._storage
+        past._values = self._values.before(at)
+        past._rows = None if self._rows is None else self._rows.before(at)
+        past.pyramid = self.pyramid.before(at)
         return past
 
-    def positions(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    def positions(self, rows: Bounds) -> NDArray[np.int64]:
         """Return for each row how many values stand before it."""
-        if self._rows is None:
-            return np.clip(rows - self.first_row, 0, len(self._values))
-        return np.searchsorted(self._rows.view(), rows)
+        start, size = self._values.start, len(self._values)
+        return np.clip(self._places(rows) - start, 0, size)
+
+    def value_before(self, row: int) -> tuple[int, float] | None:
+        """Return the last value in a row before this one, and its row; None where there is none."""
+        at = int(self._places(np.array([row]))[0]) - 1
+        if at < self._values.start:
+            return None
+        return at if self._rows is None else int(self._rows.at(at)), float(self._values.at(at))
 
     def nonfinite_rows(self) -> list[int]:
         """Return the rows in which a stretch of NaN or infinite values begins."""
-        bad = ~np.isfinite(self.values())
-        begins = bad.copy()
-        begins[1:] &= ~bad[:-1]
-        return [self.row_of(index) for index in np.flatnonzero(begins).tolist()]
+        found = self.pyramid.nonfinite(self._values)
+        if self._rows is not None:
+            start, rows = self._rows.placed()
+            found = rows[found - start]
+        begins: list[int] = found.tolist()
+        return begins
 
-    def reduce(self, edges: NDArray[np.int64]) -> Reduced:
+    def reduce(self, edges: Bounds) -> Reduced:
         """Reduce to columns; no extreme is lost, however many values fall into a column.
 
         Args:
             edges: Shape (columns + 1,), rising: the table row at which each column begins.
 
-        Where a column holds thousands of values its borders are exact to a quarter of a column.
+        Where a column holds hundreds of values, the borders between columns are exact to a quarter
+        of a column.
         """
-        bounds = self.positions(edges)
-        columns = len(bounds) - 1
-        level = self.pyramid.level_for((bounds[-1] - bounds[0]) / max(columns, 1))
-        if level == 0:
-            parts = [(bounds, _slice_values(self.values(), bounds))]
-        else:
-            size = FANOUT**level
-            complete = self.pyramid.complete(level)
-            blocks = np.minimum(-(-bounds // size), complete)
-            tail = np.maximum(bounds, complete * size)
-            parts = [
-                (blocks, self.pyramid.view(level, int(blocks[0]), int(blocks[-1]))),
-                (tail, _slice_values(self.values(), tail)),
-            ]
-        result = _Columns(columns)
-        for part, aggregates in parts:
-            result.merge(part - part[0], aggregates)
-        return result.finish()
+        return self.pyramid.reduce(self._values, self._places(edges))
 
     def summary(self) -> Summary:
         """Summarise the whole series."""
-        size = len(self._values)
-        if not size:
+        start, end = self._values.bounds
+        if start == end:
             return Summary(0, None, None, None, 0)
-        all_rows = np.array([0, np.iinfo(np.int64).max // 2])
-        lo, hi, _, nonfinite = self.reduce(all_rows)
+        lo, hi, _, nonfinite = self.pyramid.reduce(self._values, np.array([start, end]))
         known = bool(np.isfinite(lo[0]))
         return Summary(
-            size,
+            end - start,
             float(lo[0]) if known else None,
             float(hi[0]) if known else None,
-            float(self.values()[-1]),
+            float(self._values.at(end - 1)),
             int(nonfinite[0]),
         )
 
+    def _places(self, rows: Bounds) -> NDArray[np.int64]:
+        """Return for each row the index of the first value in it or after it."""
+        if self._rows is None:
+            start, end = self._values.bounds
+            return np.clip(rows, start, end)
+        start, known = self._rows.placed()
+        return np.searchsorted(known, rows) + start
 
-def reduce_values(values: Floats, bounds: NDArray[np.int64]) -> Reduced:
-    """Reduce plain values to columns.
+    def _begin_at(self, row: int) -> None:
+        """Let a series without values have its first one in this row, or before it."""
+        if not len(self._values) and self._values.end != row:
+            self._values, self._rows = Growing(start=row, storage=self._storage), None
+            self.pyramid = Pyramid(storage=self._storage)
 
-    Args:
-        values: Shape (n,).
-        bounds: Shape (columns + 1,), rising: where each column begins.
-    """
-    result = _Columns(len(bounds) - 1)
-    result.merge(bounds - bounds[0], _slice_values(values, bounds))
-    return result.finish()
-
-
-def _slice_values(values: Floats, bounds: NDArray[np.int64]) -> Blocks:
-    return of_values(values[int(bounds[0]) : int(bounds[-1])])
-
-
-class _Columns:
-    """Aggregates per column, merged from parts that follow each other."""
-
-    def __init__(self, columns: int) -> None:
-        self.lo = np.full(columns, np.nan)
-        self.hi = np.full(columns, np.nan)
-        self.total = np.zeros(columns)
-        self.finite = np.zeros(columns)
-        self.nonfinite = np.zeros(columns)
-
-    def merge(self, bounds: NDArray[np.int64], blocks: Blocks) -> None:
-        # A rewind in the thread that reads may have cut the blocks off after the bounds were found.
-        bounds = np.minimum(bounds, len(blocks.lo))
-        filled = np.flatnonzero(bounds[1:] > bounds[:-1])
-        if not len(filled):
-            return
-        joined = reduce_blocks(blocks, bounds[:-1][filled])
-        self.lo[filled] = np.fmin(self.lo[filled], joined.lo)
-        self.hi[filled] = np.fmax(self.hi[filled], joined.hi)
-        self.total[filled] += joined.total
-        self.finite[filled] += joined.finite
-        self.nonfinite[filled] += joined.nonfinite
-
-    def finish(self) -> Reduced:
-        mean = np.full(len(self.total), np.nan)
-        np.divide(self.total, self.finite, out=mean, where=self.finite > 0)
-        return Reduced(self.lo, self.hi, mean, self.nonfinite.astype(np.int64))
+    def _rows_apart(
+        self, column: Column, base: int, count: int, *, touching: bool
+    ) -> NDArray[np.int64] | None:
+        """Return the rows of a burst where they have to be kept; None while all have a value."""
+        whole = column.rows is None and len(column.values) == count
+        if self._rows is None:
+            if whole and touching:
+                return None
+            start, end = self._values.bounds
+            rows = Growing(np.int64, start=start, storage=self._storage)
+            rows.append(np.arange(start, end))
+            self._rows = rows
+        return (np.arange(count) if column.rows is None else column.rows) + base

@@ -51,6 +51,26 @@ class Splitter:
             pieces.append(Piece(first, last, begins))
         return pieces
 
+    def precede(self, steps: Floats) -> bool:
+        """Take in records that stand before all that were seen, of the same run.
+
+        Args:
+            steps: Shape (n,), at least one.
+
+        Returns:
+            False, and nothing is taken in, where their steps fall, or rise above the first seen.
+        """
+        if not self._records:
+            if (np.diff(steps) < 0).any():
+                return False
+            self.split(steps)
+            return True
+        if steps[-1] > self._first or (np.diff(steps) < 0).any():
+            return False
+        self._first = float(steps[0])
+        self._records += len(steps)
+        return True
+
     def _fall_to(self, step: float) -> Begins:
         """Say what a record begins whose step is below the last one."""
         span = self._last - self._first

@@ -6,10 +6,22 @@ from typing import NamedTuple
 
 import numpy as np
 
-from traintop.records import Event, Item, LayerNames, LayerStats, LogLines, Reset, Rows, RunInfo
-from traintop.store.layers import LayerTable
+from traintop.records import (
+    Event,
+    History,
+    Item,
+    LayerBlock,
+    LayerNames,
+    LayerStats,
+    LogLines,
+    Reset,
+    Rows,
+    RunInfo,
+)
+from traintop.store.layers import LayerTable, as_block, cut_block
 from traintop.store.log import LogStore
 from traintop.store.splitter import Splitter
+from traintop.store.storage import MEMORY, Storage
 from traintop.store.table import Table
 
 
@@ -57,9 +69,14 @@ class Run:
 
 
 class Store:
-    """Takes in what sources read; a stream whose step falls to its start begins a new run."""
+    """Takes in what sources read; a stream whose step falls to its start begins a new run.
 
-    def __init__(self) -> None:
+    Args:
+        storage: Where long series lie.
+    """
+
+    def __init__(self, storage: Storage = MEMORY) -> None:
+        self.storage = storage
         self.runs: list[Run] = []
         self.info = RunInfo()
         self.log = LogStore()
@@ -79,8 +96,8 @@ class Store:
         match item:
             case Rows():
                 self._add_rows(item)
-            case LayerStats():
-                self._add_layers(item)
+            case LayerStats() | LayerBlock():
+                self._add_layers(as_block(item))
             case LayerNames():
                 self._names = item
             case Event():
@@ -92,28 +109,102 @@ class Store:
             case Reset():
                 raise ValueError("a store does not forget: make a new one after a Reset")
 
+    def prepend(self, item: History) -> bool:
+        """Take in an item that is older than all that was taken in of its stream.
+
+        The items of a file that is read backwards come in the reverse of their order. Other
+        threads may look meanwhile, as with `add`; what they drew stays where it is.
+
+        Returns:
+            False where it cannot simply stand before the others: its steps fall, or rise above the
+            first one known, or there is another run between. It is not taken in, and the file has
+            to be read forwards.
+        """
+        match item:
+            case Rows():
+                return self._prepend_rows(item)
+            case LayerStats() | LayerBlock():
+                return self._prepend_layers(as_block(item))
+            case Event():
+                return self._prepend_event(item)
+            case LogLines():
+                self.log.prepend(item)
+                return True
+
+    def _prepend_rows(self, rows: Rows) -> bool:
+        if not len(rows.step):
+            return True
+        run, name = self._only_run(), rows.table
+        known = None if run is None else run.tables.get(name)
+        if run is None or (known and len(known) and known.step[0] < rows.step[-1]):
+            return False
+        if not self._splitter(name).precede(rows.step):
+            return False
+        self.records += len(rows.step)
+        table = Table(name, self.storage) if known is None else known
+        table.prepend(rows)
+        if next(iter(run.tables), None) != name:
+            # Tables stand in the order in which they turned up in the file.
+            run.tables = {name: table} | run.tables
+        return True
+
+    def _prepend_layers(self, block: LayerBlock) -> bool:
+        if not len(block.step):
+            return True
+        run = self._only_run()
+        known = None if run is None else run.layers
+        if run is None or (known and len(known) and known.step[0] < block.step[-1]):
+            return False
+        if known is not None and known.names != self._names:
+            return False
+        if not self._splitter("layers").precede(block.step):
+            return False
+        self.records += len(block.step)
+        if known is None:
+            known = run.layers = LayerTable(self._names, self.storage)
+        known.prepend(block)
+        return True
+
+    def _prepend_event(self, event: Event) -> bool:
+        run = self._only_run()
+        if run is None:
+            return False
+        if (
+            event.step is not None
+            and event.event != "analysis"
+            and not self._splitter("events").precede(np.array([float(event.step)]))
+        ):
+            return False
+        run.events.insert(0, event)
+        return True
+
+    def _only_run(self) -> Run | None:
+        """Return the run if there is no more than one: older records are of it, or of none."""
+        return self.run(0) if len(self.runs) < 2 else None
+
     def _add_rows(self, rows: Rows) -> None:
         self.records += len(rows.step)
         for first, last, begins in self._splitter(rows.table).split(rows.step):
             run = self._run_of(rows.table, begins == "run")
             table = run.tables.get(rows.table)
             if table is None:
-                table = run.tables[rows.table] = Table(rows.table)
+                table = run.tables[rows.table] = Table(rows.table, self.storage)
             if begins in ("late", "rewind"):
                 table.rewind(float(rows.step[first]))
                 run.rewinds.append(Rewind(rows.table, float(rows.step[first]), begins == "late"))
             table.append(rows if last - first == len(rows.step) else rows.part(first, last))
 
-    def _add_layers(self, record: LayerStats) -> None:
-        self.records += 1
-        piece = self._splitter("layers").split(np.array([float(record.step)]))[0]
-        run = self._run_of("layers", piece.begins == "run")
-        if run.layers is None or run.layers.names != self._names:
-            run.layers = LayerTable(self._names)
-        if piece.begins in ("late", "rewind"):
-            run.layers.rewind(record.step)
-            run.rewinds.append(Rewind("layers", float(record.step), piece.begins == "late"))
-        run.layers.append(record)
+    def _add_layers(self, block: LayerBlock) -> None:
+        self.records += len(block.step)
+        for first, last, begins in self._splitter("layers").split(block.step):
+            run = self._run_of("layers", begins == "run")
+            if run.layers is None or run.layers.names != self._names:
+                run.layers = LayerTable(self._names, self.storage)
+            if begins in ("late", "rewind"):
+                step = float(block.step[first])
+                run.layers.rewind(step)
+                run.rewinds.append(Rewind("layers", step, begins == "late"))
+            run.layers.append(cut_block(block, first, last))
 
     def _add_event(self, event: Event) -> None:
         new_run = False
