@@ -18,12 +18,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from traintop.catalogue import Catalogue
+from traintop.catalogue import Catalogue, SeriesRef
 from traintop.detectors.engine import Engine
 from traintop.profile import Profile, with_profile
 from traintop.records import DetectorFailure, Event, Finding, LayerStats, NotJudged, Row, RunInfo
 from traintop.sources.roles import choose
 from traintop.store import Run, Table
+from traintop.units import factor_of
 
 BURST = 512
 """Training records merged with the others at a time."""
@@ -80,6 +81,8 @@ class Judge:
         """The place of the last record that was fed."""
         self._understood: dict[str, object] = {}
         """What series stand for which roles, which may change with those that come later."""
+        self._factors: dict[SeriesRef, float] = {}
+        """What the values of series were multiplied by when they were last fed."""
         self._fed: dict[str, int] = {}
         self._layers_fed = 0
         self._events_seen = 0
@@ -235,6 +238,20 @@ class Judge:
         roles = self._catalogue.roles_of(self._run, table.name).values()
         return _EVAL if roles and EVAL_ROLES.issuperset(roles) else _TRAIN
 
+    def _factors_of(self, table: Table) -> dict[str, float]:
+        """Return what the values of series are multiplied by, where that is not 1."""
+        factors: dict[str, float] = {}
+        for ref in self._catalogue.refs(self._run):
+            if ref.table != table.name or ref.role is None:
+                continue
+            factor = factor_of(ref, table.series[ref.name])
+            # An accuracy turns out to be in percent: what was fed was a hundred times too high.
+            self.in_order = self.in_order and self._factors.get(ref, factor) == factor
+            self._factors[ref] = factor
+            if factor != 1.0:
+                factors[ref.name] = factor
+        return factors
+
     def _end(self, table: Table) -> int:
         if self._until == np.inf:
             return len(table)
@@ -329,15 +346,19 @@ class Judge:
         self, table: Table, first: int, last: int, roles: Mapping[str, str] | None = None
     ) -> list[tuple[Row, Row | None]]:
         """Return records [first, last) as (training row, evaluation if it holds one) each."""
+        factors: dict[str, float] = {}
         if roles is None:
             roles = self._catalogue.roles_of(self._run, table.name)
+            factors = self._factors_of(table)
         origin = table.first_row
         train: list[dict[str, float]] = [{} for _ in range(first, last)]
         evaluations: dict[int, dict[str, float]] = {}
         for name, role in roles.items():
             series = table.series[name]
             begin, end = series.positions(np.array([first, last]) + origin).tolist()
-            values = series.values()[begin:end].tolist()
+            factor = factors.get(name, 1.0)
+            part = series.values()[begin:end]
+            values = (part if factor == 1.0 else part * factor).tolist()
             if role not in EVAL_ROLES and len(values) == len(train):
                 for record, value in zip(train, values, strict=True):
                     record[role] = value

@@ -11,6 +11,7 @@ import numpy as np
 from traintop.catalogue import Catalogue
 from traintop.records import Floats, RunInfo
 from traintop.store import Run
+from traintop.units import factor_of
 
 CONSTANT = 0.01
 """Relative spread below which a learning rate is constant."""
@@ -44,8 +45,8 @@ class _Curve(NamedTuple):
     steps: Floats
     values: Floats
     nonfinite: int
-    name: str
-    """As its writer has it."""
+    unit: str | None
+    """As its name gives it."""
     lost: float | None
     """Since which step no value is finite any more."""
 
@@ -79,6 +80,7 @@ class _Curves:
             return None
         table = self._run.tables[ref.table]
         steps, values = table.points(ref.name)
+        values = values * factor_of(ref, table.series[ref.name])
         values, steps = values[steps <= self._until], steps[steps <= self._until]
         finite = np.isfinite(values)
         if not finite.any():
@@ -86,7 +88,7 @@ class _Curves:
         end = int(np.flatnonzero(finite)[-1]) + 1
         lost = float(steps[end]) if end < len(steps) - 1 else None  # One alone may be skipped.
         bad = int(len(values) - finite.sum())
-        return _Curve(steps[finite], values[finite], bad, ref.name, lost)
+        return _Curve(steps[finite], values[finite], bad, ref.unit, lost)
 
 
 def summarise(
@@ -227,14 +229,13 @@ def _updates(curves: _Curves) -> Iterator[str]:
 def _resources(curves: _Curves) -> Iterator[str]:
     throughput = curves.get("throughput")
     if throughput is not None:
-        yield f"throughput {_size(throughput.first)} -> {_size(throughput.last)} samples/s"
+        unit = throughput.unit or "a second"
+        yield f"throughput {_size(throughput.first)} -> {_size(throughput.last)} {unit}"
     memory = curves.get("gpu_memory")
     if memory is not None:
-        name = memory.name.lower()
-        unit = " GB" if name.endswith(("gb", "gib")) else " MB" if name.endswith("mb") else ""
         yield (
-            f"GPU memory {_size(memory.first)} -> {_size(memory.last)}{unit}, "
-            f"at most {_size(memory.values.max())}{unit}"
+            f"GPU memory {_size(memory.first)} -> {_size(memory.last)} MB, "
+            f"at most {_size(memory.values.max())} MB"
         )
 
 
