@@ -15,7 +15,7 @@ from traintop.catalogue import SeriesRef
 from traintop.quantum import Quantum, quantum_of
 from traintop.records import Floats
 from traintop.sources.role_names import AVERAGES
-from traintop.store import Run, Series
+from traintop.store import Run
 
 SAMPLE = 2048
 """Values looked at of a series."""
@@ -89,16 +89,11 @@ Sample = tuple[Floats, Floats]
 
 
 def _sample(run: Run, ref: SeriesRef) -> Sample:
-    table = run.tables[ref.table]
-    series = table.series[ref.name]
-    # The series may be ahead of the steps by a burst that is taken in meanwhile.
-    values, step = series.values(), table.step
+    steps, values = run.tables[ref.table].points(ref.name)
     if not len(values):
-        return values, values
+        return steps, values
     at = np.unique(np.linspace(0, len(values) - 1, SAMPLE).astype(np.int64))
-    rows = np.array([series.row_of(index) for index in at.tolist()], np.int64)
-    inside = rows < len(step)
-    return step[rows[inside]], values[at[inside]]
+    return steps[at], values[at]
 
 
 def _copies(refs: Sequence[SeriesRef], samples: dict[str, Sample]) -> dict[str, tuple[str, str]]:
@@ -144,24 +139,25 @@ def _source_of(
     for other in others:
         if other.label == ref.label:
             continue
-        pairs = _pairs(run, samples[ref.label], other)
+        pairs = _pairs(run, samples[ref.label], samples[other.label], other)
         for how, agrees in tests:
             if len(pairs[0]) >= LEAST_POINTS and agrees(*pairs):
                 return other.label, how
     return None
 
 
-def _pairs(run: Run, sample: Sample, other: SeriesRef) -> Sample:
+def _pairs(run: Run, sample: Sample, theirs: Sample, other: SeriesRef) -> Sample:
     """Return the finite values of a sample and of another series at the same steps."""
     steps, values = sample
-    table = run.tables[other.table]
-    theirs: Series = table.series[other.name]
-    rows = np.searchsorted(table.step, steps)
-    at = theirs.positions(rows)
-    there = (at < len(theirs)) & (theirs.positions(rows + 1) > at) & (rows < len(table.step))
-    at, rows, values, steps = at[there], rows[there], values[there], steps[there]
-    matched = theirs.values()[at]
-    known = np.isfinite(values) & np.isfinite(matched) & (table.step[rows] == steps)
+    if np.array_equal(steps, theirs[0]):
+        matched = theirs[1]
+    else:
+        all_steps, all_values = run.tables[other.table].points(other.name)
+        at = np.searchsorted(all_steps, steps)
+        there = at < len(all_steps)
+        there[there] = all_steps[at[there]] == steps[there]
+        matched, values = all_values[at[there]], values[there]
+    known = np.isfinite(values) & np.isfinite(matched)
     return values[known], matched[known]
 
 

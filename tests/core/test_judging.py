@@ -177,3 +177,18 @@ def test_a_resumed_run_is_told_as_an_event(tmp_path, monkeypatch):
     judge.pump(10_000)
     assert [each for each in engine.fed if each[0] == "event"] == [("event", 200, "resume")]
     assert [step for kind, step, _ in engine.fed if kind == "train"] == list(range(400))
+
+
+def test_values_are_fed_in_the_unit_of_their_role(tmp_path, monkeypatch):
+    monkeypatch.setattr(judging, "Engine", FakeEngine)
+    path = tmp_path / "log.jsonl"
+    record = {"loss": 1.0, "acc": 50, "step_time_ms": 200, "memory (GiB)": 2.0}
+    path.write_text("".join(json.dumps({"step": n, **record}) + "\n" for n in range(9)))
+    session = read_whole(path, Settings())
+    [(_, _, values), *_] = session.judge()._engine.fed
+    assert values == {
+        "loss/train": 1.0,
+        "accuracy/train": 0.5,
+        "step_time": 0.2,
+        "gpu_memory": 2048.0,
+    }
