@@ -29,6 +29,15 @@ KILLED = re.compile(
 
 OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemory|\boom(?![a-z])|MemoryError", re.IGNORECASE)
 
+GOOD_END = re.compile(
+    r"train(?:ing)? (?:is |has |was )?(?:complete|completed|finished|done|ended)\b"
+    r"|(?:finished|completed|done|end of) training\b|['\"]train_runtime['\"]\s*:"
+    r"|`?Trainer\.fit`? stopped: `max_|\b\d+ epochs completed in\b|Total training time",
+    re.IGNORECASE,
+)
+"""How loops say that they came to their end: HF Trainer's summary, Lightning, ultralytics,
+Detectron2 and the like, and what people print."""
+
 LONGEST = 300
 """Characters of that line that are told: a message may hold a whole tensor."""
 
@@ -68,3 +77,8 @@ def last_word(lines: Sequence[str]) -> LastWord | None:
         return None
     text = lines[found].strip()
     return LastWord(text[:LONGEST], OUT_OF_MEMORY.search(text) is not None)
+
+
+def said_the_end(lines: Sequence[str]) -> bool:
+    """Tell whether a log says near its end that the training came to its own."""
+    return any(GOOD_END.search(line[:LONGEST]) for line in lines[-AFTERWARDS:])

@@ -6,6 +6,7 @@ import os
 import socket
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -81,17 +82,31 @@ def allowed_silence(times: np.ndarray[tuple[int], np.dtype[np.float64]]) -> floa
     return max(PATIENCE * float(np.percentile(gaps, 99)), LEAST_SILENCE)
 
 
-def run_state(
-    run: Run, info: RunInfo, now: float, modified: float | None, *, died: bool = False
-) -> State:
+class Signs(NamedTuple):
+    """What else than its records tells how a run stands."""
+
+    wrote: float | None
+    """When it last wrote, seconds since 1970."""
+    allowed: float
+    """Seconds of silence that are normal for it."""
+    alive: bool | None
+    """Whether its process is there; None if no process is known."""
+    registered: bool
+    """Whether the run itself named that process, rather than that it was seen to write."""
+    died: bool
+    """Whether its log ends with the word of its death."""
+    said_the_end: bool
+    """Whether its log ends with the word that the training is over."""
+
+
+def run_state(run: Run, info: RunInfo, now: float, signs: Signs) -> State:
     """Say how a run stands.
 
     Args:
         run: What was read of it.
         info: Its `run.json`.
         now: Seconds since 1970.
-        modified: When its files were last written, seconds since 1970.
-        died: Whether its log ends with the word of its death.
+        signs: What else is known.
     """
     last_step = run.last_step
     if last_step is None:
@@ -101,17 +116,20 @@ def run_state(
     # A run that has gone beyond its plan had another plan.
     if info.planned_steps and info.planned_steps - 1 <= last_step <= info.planned_steps:
         return "finished"
-    alive = process_alive(info.pid, info.host, modified) if info.pid is not None else None
-    if alive is False:
+    alive = signs.alive
+    if signs.said_the_end and not signs.died and not alive:
+        return "finished"
+    if alive is False and (signs.registered or signs.died):
         return "crashed"
-    if modified is None:
+    if signs.wrote is None:
         return "unknown"
-    main = run.main
-    silence = now - modified
+    silence = now - signs.wrote
     # One rank's traceback, or one that was caught, is no death while others go on writing.
-    if died and not (alive and silence <= LEAST_SILENCE):
+    if signs.died and not (alive and silence <= LEAST_SILENCE):
         return "crashed"
-    if silence <= LEAST_SILENCE or (main is not None and silence <= allowed_silence(main.time)):
+    if alive is False:
+        return "unknown"  # It is over, and nothing says how.
+    if silence <= max(LEAST_SILENCE, signs.allowed):
         return "running"
     return "stalled" if alive or silence <= LONG_SILENCE else "unknown"
 
