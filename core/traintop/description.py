@@ -1,13 +1,18 @@
-"""What `traintop describe` says: what was recognised in a path, and what was not."""
+"""What `traintop describe` says: what was recognised in a path, why, and what was not."""
 
 from __future__ import annotations
+
+from typing import Literal
 
 import msgspec
 import numpy as np
 
 from traintop import strict_json
+from traintop.catalogue import RoleFrom, SeriesRef
+from traintop.meaning import Meaning, meanings
 from traintop.records import Checkpoint, Skipped, SourceReport, State
 from traintop.session import Session
+from traintop.store import AxisMap, Run
 
 
 class SourceDescription(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +25,8 @@ class SourceDescription(msgspec.Struct, frozen=True, kw_only=True):
     skipped_total: int
     ignored: dict[str, int]
     """Keys whose values are no numbers, and how many of them were left aside."""
+    why: str
+    """By what its format was recognised."""
     error: str | None = None
 
 
@@ -28,7 +35,8 @@ class SeriesDescription(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     role: str | None
-    axis: str
+    axis: Literal["step", "epoch", "record"]
+    """What its steps count."""
     points: int
     first_step: int
     last_step: int
@@ -36,6 +44,22 @@ class SeriesDescription(msgspec.Struct, frozen=True, kw_only=True):
     max: float | None
     last: float | None
     nonfinite: int
+    role_from: RoleFrom | None
+    """Who says what role it has, or that it has none: its name, the settings or you."""
+    why: str
+    """Why it has the role."""
+    derived_from: str | None
+    """The series that it is a copy, a mean or a function of."""
+    how: str | None
+    """`copy`, `mean`, `exp`, `2^`, `1 -`, `100 -`."""
+    averaged: str | None
+    """The word of its name that says that it is a mean over some past."""
+    unit: str | None
+    constant: bool
+    quantum: float | None
+    """Distance of the grid that its values were written on."""
+    digits: int | None
+    """Significant digits that it was written with, where these were cut."""
 
 
 class LayersDescription(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +67,16 @@ class LayersDescription(msgspec.Struct, frozen=True, kw_only=True):
 
     names: int
     records: int
+
+
+class RunDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """One of several runs in the same files."""
+
+    first_step: int | None
+    last_step: int | None
+    records: int
+    resumed_at: tuple[int, ...]
+    """Steps from which on records were repeated by a run that was resumed; the later ones count."""
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,6 +91,13 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     layers: LayersDescription
     checkpoints: tuple[Checkpoint, ...]
     log_lines: int
+    axes: tuple[str, ...]
+    """What the x axis may be: `step`, `epoch`, `tokens`, `time`."""
+    tokens: str | None
+    """The series that counts tokens, samples or environment steps."""
+    run_list: tuple[RunDescription, ...]
+    unused: tuple[str, ...]
+    """Names that the settings give a role to and no series has."""
 
 
 def describe(session: Session, now: float) -> Description:
@@ -64,6 +105,7 @@ def describe(session: Session, now: float) -> Description:
     run = session.run()
     layers = run.layers if run is not None else None
     state = session.state(now)
+    tokens = None if run is None else session.catalogue.by_role(run, "tokens")
     return Description(
         path=str(session.path),
         state="unknown" if state == "waiting" else state,
@@ -76,6 +118,10 @@ def describe(session: Session, now: float) -> Description:
         ),
         checkpoints=tuple(session.checkpoints()),
         log_lines=len(session.store.log) + session.store.log.dropped,
+        axes=() if run is None else _axes(session, run, tokens),
+        tokens=None if tokens is None else tokens.label,
+        run_list=tuple(map(_run, session.store.runs)),
+        unused=() if run is None else tuple(session.catalogue.unused(run)),
     )
 
 
@@ -87,8 +133,30 @@ def _source(report: SourceReport) -> SourceDescription:
         skipped=report.skipped,
         skipped_total=report.skipped_total,
         ignored=report.ignored,
+        why=report.why,
         error=report.error,
     )
+
+
+def _run(run: Run) -> RunDescription:
+    resumed = sorted({int(rewind.step) for rewind in run.rewinds if not rewind.late})
+    return RunDescription(
+        first_step=run.first_step,
+        last_step=run.last_step,
+        records=sum(map(len, run.tables.values())),
+        resumed_at=tuple(resumed),
+    )
+
+
+def _axes(session: Session, run: Run, tokens: SeriesRef | None) -> tuple[str, ...]:
+    main, per_epoch = run.main, session.store.info.steps_per_epoch
+    if main is None:
+        return ()
+    maps = [AxisMap(main, "step"), AxisMap(main, "epoch", per_epoch)]
+    if tokens is not None:
+        maps.append(AxisMap(run.tables[tokens.table], "tokens", tokens=tokens.name))
+    maps.append(AxisMap(main, "time"))
+    return tuple(each.axis for each in maps if each.available)
 
 
 def _series(session: Session) -> list[SeriesDescription]:
@@ -96,19 +164,22 @@ def _series(session: Session) -> list[SeriesDescription]:
     run = session.run()
     if run is None:
         return described
-    for ref in session.catalogue.refs(run):
+    refs = session.catalogue.refs(run)
+    found = meanings(run, refs)
+    for ref in refs:
         table = run.tables[ref.table]
         series = table.series[ref.name]
         summary = series.summary()
         if not summary.points:
             continue
-        ends = np.array([series.row_of(0), series.row_of(summary.points - 1)])
-        steps = table.steps_of(ends)
+        steps = table.steps_of(np.array([series.row_of(0), series.row_of(summary.points - 1)]))
+        meaning = found.get(ref.label, Meaning())
+        quantum = meaning.quantum
         described.append(
             SeriesDescription(
                 name=ref.label,
                 role=ref.role,
-                axis="step",
+                axis=table.counts,
                 points=summary.points,
                 first_step=int(steps[0]),
                 last_step=int(steps[1]),
@@ -116,6 +187,15 @@ def _series(session: Session) -> list[SeriesDescription]:
                 max=summary.max,
                 last=summary.last,
                 nonfinite=summary.nonfinite,
+                role_from=ref.role_from,
+                why=ref.why,
+                derived_from=meaning.derived_from,
+                how=meaning.how,
+                averaged=meaning.averaged,
+                unit=meaning.unit,
+                constant=meaning.constant,
+                quantum=None if quantum is None else quantum.step,
+                digits=None if quantum is None else quantum.digits,
             )
         )
     return described
@@ -124,39 +204,3 @@ def _series(session: Session) -> list[SeriesDescription]:
 def to_json(description: Description) -> str:
     """Encode as one line of JSON."""
     return strict_json.encode(description)
-
-
-def to_text(description: Description) -> str:
-    """Write the description for a person."""
-    lines = [f"{description.path}: {description.state}, {_count(description.runs, 'run')}"]
-    for source in description.sources:
-        lines.append(f"  {source.path}: {source.format}, {_count(source.records, 'record')}")
-        if source.error:
-            lines.append(f"    cannot be read: {source.error}")
-        lines += [f"    line {skip.line} passed over: {skip.why}" for skip in source.skipped[:5]]
-        if source.skipped_total > 5:
-            lines.append(f"    {source.skipped_total} lines passed over in all")
-        if source.ignored:
-            lines.append(f"    no numbers, left aside: {', '.join(list(source.ignored)[:10])}")
-    width = max((len(series.name) for series in description.series), default=0)
-    if description.series:
-        lines.append(f"  {'series':{width}}  role              points  steps")
-    for series in description.series:
-        odd = f", {series.nonfinite} not finite" if series.nonfinite else ""
-        lines.append(
-            f"  {series.name:{width}}  {series.role or '-':16}  {series.points:6}  "
-            f"{series.first_step}..{series.last_step}, last {series.last:.5g}{odd}"
-        )
-    if description.layers.names:
-        records = _count(description.layers.records, "record")
-        lines.append(f"  layers: {description.layers.names} in {records}")
-    if description.log_lines:
-        lines.append(f"  log: {_count(description.log_lines, 'line')}")
-    for checkpoint in description.checkpoints:
-        step = "unknown step" if checkpoint.step is None else f"step {checkpoint.step}"
-        lines.append(f"  checkpoint: {checkpoint.path} ({step})")
-    return "\n".join(lines)
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"

@@ -204,6 +204,8 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     format: str
     """`traintop/1`, `jsonl`, `text` ..."""
+    why: str = ""
+    """By what it was recognised, in words; empty where the reader does not say."""
     records: int
     bytes_read: int
     bytes_total: int

@@ -7,7 +7,7 @@ import json
 import msgspec
 import pytest
 
-from traintop import description, report
+from traintop import description, description_text, report
 from traintop.finding_text import evidence_lines
 from traintop.records import Evidence, Finding, NextTest
 from traintop.session import read_whole
@@ -126,7 +126,7 @@ def test_keys_that_hold_no_numbers_are_named(tmp_path):
     path.write_text('{"step": 1, "loss": 2.0, "note": "warm"}\n' * 3)
     described = description.describe(read_whole(path, Settings()), 0.0)
     assert described.sources[0].ignored == {"note": 3}
-    assert "left aside: note" in description.to_text(described)
+    assert "left aside: note" in description_text.to_text(described)
 
 
 def test_a_test_is_told_once_in_a_story_and_the_fixes_stand_under_it():

@@ -140,7 +140,7 @@ def _describe(arguments: list[str]) -> int:
 
     import time
 
-    from traintop import description
+    from traintop import description, description_text
     from traintop.session import read_whole
     from traintop.settings import load_settings
 
@@ -154,7 +154,7 @@ def _describe(arguments: list[str]) -> int:
             code = EXIT_UNREADABLE
             continue
         described = description.describe(session, time.time())
-        write = description.to_json if parsed.format == "json" else description.to_text
+        write = description.to_json if parsed.format == "json" else description_text.to_text
         print(write(described))
         if not session.store.records and not described.log_lines:
             print(f"traintop: {path}: no record was read", file=sys.stderr)

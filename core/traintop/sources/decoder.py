@@ -24,6 +24,8 @@ class Tally:
         """Lines that were taken in so far, read or not."""
         self.skipped: list[Skipped] = []
         self.skipped_total = 0
+        self.why = ""
+        """By what the file was recognised, in words: `a header line with 9 columns`."""
         self.ignored: dict[str, int] = {}
         """Keys whose values are no numbers -> how many of them were met."""
 

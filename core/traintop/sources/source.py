@@ -130,6 +130,7 @@ class FileSource:
         return SourceReport(
             path=self.path,
             format="unknown" if decoder is None else decoder.format,
+            why="" if decoder is None else decoder.tally.why,
             records=0 if decoder is None else decoder.tally.records,
             bytes_read=tail.bytes_read,
             bytes_total=tail.bytes_total,

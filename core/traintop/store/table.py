@@ -33,6 +33,8 @@ class Table:
         self._epoch = Growing(storage=storage, blank=True)
         self._time = Growing(storage=storage, blank=True)
         self.series: dict[str, Series] = {}
+        self.counts: Literal["step", "epoch", "record"] = "step"
+        """What the steps are: steps, epochs or numbers of records, as the newest burst has it."""
 
     def __len__(self) -> int:
         return len(self._step)
@@ -82,6 +84,7 @@ class Table:
     def append(self, rows: Rows) -> None:
         """Append a burst whose steps do not fall below the last one."""
         base, count = self._step.end, len(rows.step)
+        self.counts = rows.axis
         for name, column in rows.columns.items():
             series = self.series.get(name)
             if series is None:
@@ -124,6 +127,7 @@ class Table:
         past = Table(self.name, self._storage)
         past._step, past._epoch = self._step.before(row), self._epoch.before(row)
         past._time = self._time.before(row)
+        past.counts = self.counts
         past.series = {name: series.first(row) for name, series in list(self.series.items())}
         return past
 
