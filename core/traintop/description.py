@@ -27,6 +27,8 @@ class SourceDescription(msgspec.Struct, frozen=True, kw_only=True):
     """Keys whose values are no numbers, and how many of them were left aside."""
     why: str
     """By what its format was recognised."""
+    notes: dict[str, int]
+    """What was noticed in reading it, and in how many records."""
     error: str | None = None
 
 
@@ -134,6 +136,7 @@ def _source(report: SourceReport) -> SourceDescription:
         skipped_total=report.skipped_total,
         ignored=report.ignored,
         why=report.why,
+        notes=report.notes,
         error=report.error,
     )
 

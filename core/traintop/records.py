@@ -216,6 +216,8 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     """Why the file cannot be read at the moment, e.g. permission denied."""
     ignored: dict[str, int] = msgspec.field(default_factory=dict[str, int])
     """Keys whose values are no numbers (text, lists, settings) -> how many of them were met."""
+    notes: dict[str, int] = msgspec.field(default_factory=dict[str, int])
+    """What a user should know of how it was read -> how many records it is true of."""
 
 
 # --- what detectors are fed -------------------------------------------------------------------

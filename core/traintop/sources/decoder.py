@@ -28,6 +28,8 @@ class Tally:
         """By what the file was recognised, in words: `a header line with 9 columns`."""
         self.ignored: dict[str, int] = {}
         """Keys whose values are no numbers -> how many of them were met."""
+        self.notes: dict[str, int] = {}
+        """What a user should know of how the file was read -> how many records it is true of."""
 
     def skip(self, line: int, why: str) -> None:
         """Count a line, numbered from 1, that cannot be read."""
@@ -39,6 +41,11 @@ class Tally:
         """Count values of a key that are no numbers."""
         if key in self.ignored or len(self.ignored) < SKIPS_KEPT:
             self.ignored[key] = self.ignored.get(key, 0) + count
+
+    def note(self, what: str, count: int = 1) -> None:
+        """Count records that something is true of which a user should know."""
+        if what in self.notes or len(self.notes) < SKIPS_KEPT:
+            self.notes[what] = self.notes.get(what, 0) + count
 
     def number(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """The lines of a chunk that are not blank, each with its number over all chunks."""

@@ -283,7 +283,7 @@ def _check_readable(path: Path) -> None:
 
 def _check_text(path: Path) -> None:
     kind = format_of(path, head_of(path))
-    if kind not in ("jsonl", "layers", "events", "text"):
+    if " " in kind:
         raise PathError(
             f"{path}: this looks like {kind}; give a run's folder, a JSON Lines file or a text log"
         )

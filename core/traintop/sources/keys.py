@@ -9,14 +9,24 @@ STEP_KEYS = (
     "step", "global_step", "trainer/global_step", "train/global_step", "_step", "global_steps",
     "current_steps", "current_step", "train_step", "num_updates", "train_num_updates",
     "valid_num_updates", "iteration", "iter", "iterations", "it", "update", "n_updates",
-    "total_timesteps", "time/total_timesteps", "timesteps", "env_steps", "training_iteration",
+    "total_timesteps", "time/total_timesteps", "total/steps", "misc/total_timesteps", "timesteps",
+    "timestep", "env_steps", "training_step", "steps", "batches_done", "round",
+    "training_iteration", "progress/kimg/mean",
 )  # fmt: skip
 """Names of the step counter, the better first."""
 
 PER_EPOCH_KEYS = frozenset({"iter", "iteration", "it"})
 """Counters that many writers start anew in each epoch."""
 
-EPOCH_KEYS = ("epoch", "_epoch", "train/epoch", "trainer/epoch", "train_epoch", "current_epoch")
+EPOCH_KEYS = (
+    "epoch",
+    "epochs",
+    "_epoch",
+    "train/epoch",
+    "trainer/epoch",
+    "train_epoch",
+    "current_epoch",
+)
 TIME_KEYS = ("_timestamp", "timestamp", "wall_time", "time", "datetime", "date", "created_at")
 SPLIT_KEYS = ("split", "mode", "phase", "stage", "subset")
 
@@ -35,6 +45,8 @@ SETTINGS_KEYS = frozenset(
 FIRST_WALL_CLOCK = 1e8
 """Seconds since 1970 (1973): smaller numbers under `time` are durations."""
 
+_UNIT = re.compile(r"\s*[\[(][^\[\]()]*[\])]\s*$|\s*#\s*$")
+_GAPS = re.compile(r"[\s_-]+")
 _THOUSANDS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 
 
@@ -53,7 +65,12 @@ class Keys:
 
     def learn(self, new: dict[str, object]) -> None:
         """Look at the keys that a record brings for the first time, with their values."""
-        names = {key.lower(): key for key in reversed(list(new))}
+        new = new | {
+            f"{key}/mean": value["mean"]
+            for key, value in new.items()
+            if isinstance(value, dict) and "mean" in value
+        }
+        names = {plain(key): key for key in reversed(list(new))}
         steps = [names[name] for name in STEP_KEYS if name in names and _counts(new[names[name]])]
         if self.step is None and steps:
             self.step = steps.pop(0)
@@ -69,6 +86,13 @@ class Keys:
                 if unit:
                     self.time, self.time_unit = key, unit
                     break
+
+
+def plain(key: str) -> str:
+    """A key as it is looked up: `Global Step` is `global_step`, `epoch [n]` is `epoch`."""
+    lower = key.strip().lower()
+    found = _GAPS.sub("_", _UNIT.sub("", lower))
+    return f"_{found.strip('_')}" if lower.startswith("_") else found.strip("_")
 
 
 def split_of(value: object) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -25,8 +26,8 @@ class RowMaker:
     """Makes rows of bursts. What a record becomes depends only on the records before it.
 
     A record without a step stands at the last step that was named. Where no record names one, whole
-    epochs count while every record of a table has an epoch of its own; else records are numbered
-    from 0.
+    epochs count while every record of a table has another epoch than the one before it (they fall
+    where a run was appended to another); else records are numbered from 0.
 
     Args:
         keys: Which keys say where a record stands.
@@ -43,7 +44,8 @@ class RowMaker:
         self._names = [table]
         self._used: set[int] = set()
         self._records = 0
-        self._epochs: dict[int, float] = {}  # the last epoch of each table
+        # Of each table: its last epoch, its records, and how often the epoch fell.
+        self._epochs: dict[int, tuple[float, int, int]] = {}
         self._steps = StepCounter()
 
     @property
@@ -110,9 +112,11 @@ class RowMaker:
         return [span for span in spans if span[1] < span[2]]
 
     def _is_next_epoch(self, epoch: float, table: int) -> bool:
-        if not float(epoch).is_integer() or epoch <= self._epochs.get(table, -1.0):
+        last, records, falls = self._epochs.get(table, (-math.inf, 0, 0))
+        falls += epoch < last
+        if not float(epoch).is_integer() or epoch == last or falls > 1 + records // 4:
             return False
-        self._epochs[table] = float(epoch)
+        self._epochs[table] = (float(epoch), records + 1, falls)
         return True
 
     def _written(self, columns: dict[str, Column], count: int) -> Floats:

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from traintop.sources import dialect
 from traintop.sources.binary import looks_binary
 from traintop.sources.compressed import SUFFIXES, unpacked
 from traintop.sources.diagnostics import FORMAT, Events, Layers, RunInfoFile
 from traintop.sources.jsonl import JsonLines
 from traintop.sources.pipe import PipeTail
+from traintop.sources.separated import SeparatedValues
 from traintop.sources.source import FileSource, Source
 from traintop.sources.steady import SteadySource
 from traintop.sources.tail import HEAD, FileTail, Tail
@@ -171,6 +173,16 @@ def _json_lines(place: Place) -> JsonLines:
     return JsonLines(f"{folder}/{own}" if folder else own, format=FORMAT)
 
 
+def _holds_separated_values(path: Path, head: bytes) -> bool:
+    named_so = path.suffix.lower() in (".csv", ".tsv")
+    text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+    return dialect.recognise(text, named_so=named_so) is not None
+
+
+def _separated_values(place: Place) -> SeparatedValues:
+    return SeparatedValues(place.table, place.split_table)
+
+
 def _is_any_text(_path: Path, _head: bytes) -> bool:
     return True
 
@@ -186,9 +198,16 @@ TEXT_FORMATS: tuple[Format, ...] = (
     Format("layers", _holds_layers, _layers),
     Format("events", _holds_events, _events),
     Format("jsonl", _holds_json_lines, _json_lines),
+    Format("csv", _holds_separated_values, _separated_values),
     Format("text", _is_any_text, _text),
 )
 """Formats of text, the most certain to tell first: the first that recognises a file has it."""
+
+
+_ENDINGS = (
+    ".log.json", ".monitor.csv", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".log",
+    ".out",
+)  # fmt: skip
 
 
 def _stem(path: Path) -> str:
@@ -196,7 +215,7 @@ def _stem(path: Path) -> str:
     name = path.name
     for ending in SUFFIXES:
         name = name.removesuffix(ending) or name
-    for ending in (".log.json", ".jsonl", ".ndjson", ".json", ".txt", ".log", ".out"):
+    for ending in _ENDINGS:
         if name.endswith(ending) and name != ending:
             return name.removesuffix(ending)
     return name

@@ -38,6 +38,9 @@ MAX_BUILDS = 200
 MAX_DEPTH = 4
 """Objects nested deeper than this are left aside."""
 
+_MEASURED = {"num", "mean", "std"}
+"""What StyleGAN writes of each quantity: the mean is the measurement."""
+
 Record = msgspec.Struct
 Scalar = float | bool | None
 
@@ -234,6 +237,8 @@ class Flattener:
             if depth >= MAX_DEPTH or name in SETTINGS_KEYS:
                 self.ignored[name] = self.ignored.get(name, 0) + 1
                 return
+            if value.keys() == _MEASURED:
+                value = {"mean": value["mean"]}
             for key, part in cast("dict[str, object]", value).items():
                 self.add(f"{name}/{key}" if name else key, part, row, depth + 1)
             return

@@ -137,6 +137,7 @@ class FileSource:
             skipped=() if decoder is None else tuple(decoder.tally.skipped),
             skipped_total=0 if decoder is None else decoder.tally.skipped_total,
             ignored={} if decoder is None else dict(decoder.tally.ignored),
+            notes={} if decoder is None else dict(decoder.tally.notes),
             error=self._refused or tail.error,
         )
 

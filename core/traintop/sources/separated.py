@@ -1,0 +1,275 @@
+"""Tables of separated values (CSV, TSV): a header, then a record a row."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from traintop.records import Column, Floats
+from traintop.sources import dialect as dialects
+from traintop.sources.cells import is_absent, number
+from traintop.sources.decoder import Tally
+from traintop.sources.dialect import UNNAMED
+from traintop.sources.keys import Keys, seconds
+from traintop.sources.lines import CUT_MARK
+from traintop.sources.numeric_block import parse_block
+from traintop.sources.objects import Burst
+from traintop.sources.placing import RowMaker
+from traintop.sources.ragged import align
+from traintop.sources.roles import role_of
+from traintop.sources.schema import ABSENT, columns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from traintop.records import Item
+    from traintop.sources.dialect import Dialect
+
+BLOCK = 1 << 18
+"""Bytes decoded at once."""
+
+LONGEST_RECORD = 64
+"""Lines of a record whose quoted cells have line feeds in them; one that has more is broken."""
+
+EPISODES = ("r", "l", "t")
+"""The columns of a gym monitor: return, length and time of an episode."""
+
+FIRST_ROWS = 3
+"""Rows that are looked at before any is handed over: whether the first column counts steps."""
+
+_WHOLE = re.compile(r"\d+(\.0)?")
+
+
+class SeparatedValues:
+    """Decodes tables of separated values, with a header or without one.
+
+    The separator, quotes, decimal commas and the spelling of missing values are told by the
+    content. A header that comes again is passed over, another one changes the columns from there
+    on; of a row of another length only what surely belongs to a column is kept. Cells that are no
+    numbers are counted in the tally's `ignored`.
+
+    Args:
+        table: The table of records that do not say what part of the data they speak of.
+        split_table: Names the table of records that do (`train`, `val`, `test`).
+    """
+
+    by_lines = True
+    rewritten = True
+
+    def __init__(self, table: str, split_table: Callable[[str], str] | None = None) -> None:
+        self.format = "csv"
+        self.tally = Tally()
+        self._keys = Keys()
+        self._rows = RowMaker(self._keys, table, split_table)
+        self._dialect: Dialect | None = None
+        self._names: tuple[str, ...] = ()
+        self._header: list[str] = []
+        self._comment = ""
+        self._learnt = False
+        self._first: list[tuple[int, list[str]]] = []
+        self._split_at: int | None = None
+        self._time_at: int | None = None
+        self._open: list[str] = []  # lines of a record with a quote that is not closed yet
+        self._opened = 0
+        self._played = 0.0  # steps of the episodes so far
+        self._blocks: list[Floats] = []
+        self._cells: list[list[float]] = []
+        self._splits: list[str | None] = []
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that rows were handed over for so far."""
+        return self._rows.tables
+
+    def feed(self, data: bytes) -> list[Item]:
+        """Take whole lines."""
+        items: list[Item] = []
+        at = 0
+        while at < len(data):
+            end = data.rfind(b"\n", at, at + BLOCK) + 1 or data.find(b"\n", at) + 1 or len(data)
+            items += self._take_block(data[at:end])
+            at = end
+        return items + self._flush()
+
+    def finish(self) -> list[Item]:
+        """Hand over a record whose quote was never closed."""
+        items = self._give_up_quote() if self._open else []
+        self._learn()
+        items += self._flush()
+        if self._dialect is not None and not self.tally.records:
+            self.tally.note("a header without rows")
+        return items
+
+    def _take_block(self, data: bytes) -> list[Item]:
+        plain = self._learnt and self._split_at is None and not self._open
+        if plain and self._dialect is not None:
+            block = parse_block(data, self._dialect.delimiter.encode(), len(self._names))
+            if block is not None:
+                self.tally.lines += len(block)
+                self._close_cells()
+                self._blocks.append(block)
+                return []
+        items: list[Item] = []
+        for at, line in self.tally.number(data):
+            items += self._take_line(at, line)
+        return items
+
+    def _take_line(self, at: int, data: bytes) -> list[Item]:
+        if data.endswith(CUT_MARK):
+            self.tally.skip(at, "line too long")
+            return []
+        line = data.decode("utf-8", "replace").strip("\ufeff\0\r\n")
+        if not self._open and line.startswith("#"):
+            self._comment = line.lstrip("# ")
+            self._played = 0.0
+            return []
+        if self._open or line.count('"') % 2:
+            self._opened = self._opened if self._open else at
+            self._open.append(line)
+            if line.count('"') % 2 == (len(self._open) == 1):
+                return self._give_up_quote() if len(self._open) > LONGEST_RECORD else []
+            line, at = " ".join(self._open), self._opened
+            self._open = []
+        return self._take_record(at, line)
+
+    def _give_up_quote(self) -> list[Item]:
+        """Pass over a line whose quote is not closed; those after it are records of their own."""
+        self.tally.skip(self._opened, "a quote that is not closed")
+        rest, self._open = self._open[1:], []
+        items: list[Item] = []
+        for at, line in enumerate(rest, self._opened + 1):
+            items += self._take_record(at, line)
+        return items
+
+    def _take_record(self, at: int, line: str) -> list[Item]:
+        if self._dialect is None:
+            self._dialect = dialects.read_header(line, self._comment)
+            self.format = "tsv" if self._dialect.delimiter == "\t" else "csv"
+            self._header = dialects.split(line, self._dialect.delimiter)
+            self._names = self._dialect.names
+            if self._dialect.has_header:
+                return []
+        cells = dialects.split(line, self._dialect.delimiter)
+        if cells == self._header and self._dialect.has_header:
+            return []
+        if dialects.is_header_again(cells, self._names):
+            self._learn()
+            items = self._flush()
+            self._header, self._names, self._learnt = cells, dialects.unique(cells), False
+            return items
+        if self._learnt:
+            self._take_cells(at, cells)
+            return []
+        self._first.append((at, cells))
+        if len(self._first) == FIRST_ROWS:
+            self._learn()
+        return []
+
+    def _learn(self) -> None:
+        """Look at the columns with the first rows that are under them, and take those rows."""
+        if self._learnt or not self._first:
+            return
+        self._learnt = True
+        rows, self._first = self._first, []
+        cells = rows[0][1]
+        while self._names[-1].partition(".")[0] == UNNAMED and len(self._names) > len(cells):
+            self._names = self._names[:-1]  # the header ends with a separator
+        if len(cells) == len(self._names) + 1 and cells[0] in ("0", "1"):
+            self._names = (UNNAMED, *self._names)  # the column of row numbers has no name
+        sample: dict[str, object] = {}
+        for name, cell in zip(self._names, cells, strict=False):
+            found = self._number(cell)
+            sample[name] = None if is_absent(cell) else cell if found is None else found
+        for name in self._names:
+            sample.setdefault(name, None)
+        self._keys.learn(sample)
+        keys = self._keys
+        if keys.step is None and keys.epoch is None:
+            if self._names[:3] == EPISODES:
+                keys.step = "timesteps"
+            elif _counts_up([cells[0] for _, cells in rows]) and not role_of(self._names[0]):
+                keys.step = self._names[0]
+        self._split_at = _place(self._names, keys.split)
+        self._time_at = _place(self._names, keys.time)
+        for at, row in rows:
+            self._take_cells(at, row)
+
+    def _number(self, cell: str) -> float | None:
+        assert self._dialect is not None  # noqa: S101 - told by the first record
+        return number(cell, decimal_comma=self._dialect.delimiter == ";")
+
+    def _take_cells(self, at: int, cells: list[str]) -> None:
+        width = len(self._names)
+        if len(cells) > width and not any(cells[width:]):
+            cells = cells[:width]  # rows end with a separator
+        if len(cells) != width:
+            aligned = align(self._names, cells)
+            if aligned.certain:
+                self.tally.note(aligned.how)
+            else:
+                self.tally.skip(at, aligned.how)
+            cells = aligned.cells
+            if not any(cells):
+                return
+        values: list[float] = []
+        for place, cell in enumerate(cells):
+            try:
+                values.append(float(cell))
+                continue
+            except ValueError:
+                pass
+            if is_absent(cell):
+                values.append(ABSENT)
+                continue
+            found = self._number(cell)
+            if found is None and place == self._time_at:
+                found = seconds(cell, 1.0)
+            if found is None and place != self._split_at:
+                self.tally.ignore(self._names[place])
+            values.append(ABSENT if found is None else found)
+        self._cells.append(values)
+        self._splits.append(None if self._split_at is None else cells[self._split_at])
+
+    def _close_cells(self) -> None:
+        if self._cells:
+            self._blocks.append(np.array(self._cells, np.float64))
+            self._cells = []
+
+    def _flush(self) -> list[Item]:
+        """Hand over the records under the present header."""
+        self._close_cells()
+        if not self._blocks:
+            return []
+        numbers = np.concatenate(self._blocks)
+        self._blocks = []
+        self.tally.records += len(numbers)
+        found = columns(list(self._names), numbers)
+        if self._keys.step == "timesteps" and "timesteps" not in self._names:
+            found["timesteps"] = self._steps_played(numbers[:, self._names.index("l")])
+        if self._keys.step != UNNAMED:
+            found.pop(UNNAMED, None)
+        texts: dict[str, list[Any]] = {}
+        if self._keys.split is not None and self._split_at is not None:
+            texts[self._keys.split] = self._splits
+        self._splits = []
+        return list(self._rows.rows(Burst(len(numbers), found, texts)))
+
+    def _steps_played(self, lengths: Floats) -> Column:
+        """The steps of all episodes so far: what an episode's record is drawn over."""
+        steps = self._played + np.cumsum(np.nan_to_num(lengths))
+        self._played = float(steps[-1])
+        return Column(values=steps)
+
+
+def _counts_up(cells: list[str]) -> bool:
+    """Whether the first cells of a column may be those of a step counter."""
+    if not all(map(_WHOLE.fullmatch, cells)):
+        return False
+    counts = [float(cell) for cell in cells]
+    return len(counts) > 1 and counts == sorted(set(counts))
+
+
+def _place(names: tuple[str, ...], name: str | None) -> int | None:
+    return names.index(name) if name is not None and name in names else None
