@@ -230,6 +230,8 @@ def test_a_header_alone_is_said() -> None:
         ("x.csv", "whatever,it,is\n", "csv"),
         ("x", "epoch,loss\n", "csv"),
         ("x", "Hello, world\n", "text"),
+        ("x", "now it is text\n", "text"),
+        ("x", "the loss\nis still 7\n", "text"),
         ("x.csv", "Hello, world.\nThis is a text, with commas.\n", "text"),
         ("x", "2024-01-01 12:00:00,123 INFO a\n2024-01-01 12:00:01,124 INFO b\n", "text"),
         ("x", "epoch 1, loss 0.5\nepoch 2, loss 0.4\n", "text"),

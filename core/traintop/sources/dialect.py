@@ -120,8 +120,10 @@ def recognise(head: str, *, named_so: bool) -> Dialect | None:
         if not looks_like_header(header) and not (width == 1 and _is_name(header[0])):
             return None
         rows = [row for row in rows[1:] if not is_header_again(row, dialect.names)]
-        if not rows:
+        if not rows and dialect.delimiter != BLANKS:
             return dialect if named_so or is_of_training(dialect.names) else None
+        if dialect.delimiter == BLANKS and not all(map(_is_filled, itertools.chain(*rows))):
+            return None  # words, as they stand in any text
     elif (not comments and len(rows) < 3) or not all(map(_is_filled, itertools.chain(*rows))):
         return None
     return dialect if _is_table(rows, width) else None

@@ -14,7 +14,7 @@ from traintop.sources.checkpoints import CheckpointFile, is_checkpoint, order, s
 from traintop.sources.compressed import SUFFIXES
 from traintop.sources.layout import OWN_FILES, OWN_RECORDS, SKIPPED_FOLDERS, own_folder
 from traintop.sources.newest import find_runs
-from traintop.sources.registry import STANDARD_INPUT, format_of, head_of
+from traintop.sources.registry import STANDARD_INPUT, format_of, head_of, holds_metrics
 from traintop.sources.tail import HEAD
 
 MAX_DEPTH = 3
@@ -24,9 +24,9 @@ MAX_FILES = 64
 """Files of one run that are followed."""
 
 _PACKED = rf"({'|'.join(map(re.escape, SUFFIXES))})?"
-_METRICS = re.compile(r".*\.(jsonl|ndjson)" + _PACKED, re.IGNORECASE)
+_METRICS = re.compile(r".*\.(jsonl|ndjson|csv|tsv)" + _PACKED, re.IGNORECASE)
 _LOG = re.compile(r".*\.(log|out|err)" + _PACKED, re.IGNORECASE)
-_MAYBE = re.compile(r".*\.(json|txt)" + _PACKED, re.IGNORECASE)
+_MAYBE = re.compile(r"(.*\.(json|txt|dat)|[^.]+)" + _PACKED, re.IGNORECASE)
 _TEXT_LOG = re.compile(r".*(log|out|err|train|console|stdio).*\.txt" + _PACKED, re.IGNORECASE)
 _RANK = re.compile(r"rank\d+")
 
@@ -197,11 +197,11 @@ class Discovery:
         kind = format_of(path, head)
         if not head and maybe:
             self._undecided.add(path)
-        elif kind == "jsonl" or (metrics and not head):
+        elif holds_metrics(path, head) or (metrics and not head):
             self._add(path, with_rows=True)
         elif not head or (kind == "text" and (log or metrics or _TEXT_LOG.fullmatch(name))):
             self._add(path)
-        elif kind not in ("text", "layers", "events"):
+        elif " " in kind:
             self._passed.add(path)
             self._left_out[path] = f"this looks like {kind}"
         elif b"\n" in head or len(head) == HEAD:
@@ -260,7 +260,12 @@ def _table(path: Path, root: Path) -> str:
     return ".".join((*path.relative_to(root).parent.parts, name))
 
 
-_ENDINGS = frozenset({*SUFFIXES, ".jsonl", ".ndjson", ".json", ".log", ".txt", ".out", ".err"})
+_ENDINGS = frozenset(
+    {
+        *SUFFIXES,
+        *(".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".dat", ".log", ".txt", ".out", ".err"),
+    }
+)
 
 
 def _check_readable(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from traintop.sources.checkpoints import is_checkpoint_folder
 from traintop.sources.layout import OWN_FOLDERS, OWN_RECORDS, SKIPPED_FOLDERS
-from traintop.sources.registry import format_of, head_of
+from traintop.sources.registry import format_of, head_of, holds_metrics
 
 MAX_DEPTH = 6
 MAX_ENTRIES = 20_000
@@ -18,8 +18,8 @@ MAX_ENTRIES = 20_000
 PEEKED = 20
 """Files of other formats that are opened, the newest first, to see whether they hold metrics."""
 
-METRICS = (".jsonl", ".ndjson", ".json")
-RECORDS = (".jsonl", ".ndjson", ".log.json")
+METRICS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", "progress.txt")
+RECORDS = (".jsonl", ".ndjson", ".log.json", ".csv", ".tsv", "progress.txt")
 """Those of them whose names say that they hold a record a line."""
 LOGS = (".log", ".out")
 
@@ -37,7 +37,7 @@ def find_runs(below: Path, most: float = MAX_ENTRIES) -> list[Path]:
 def find_metrics(below: Path, most: float = MAX_ENTRIES) -> list[Path]:
     """The files of other formats below a folder that hold a record a line, by path."""
     named = sorted(path for _, path in _scan(below, most)[1] if path.name.endswith(RECORDS))
-    return [path for path in named if _format(path) == "jsonl"]
+    return [path for path in named if _measures(path)]
 
 
 def newest_run(below: Path) -> Path | None:
@@ -53,7 +53,7 @@ def newest_run(below: Path) -> Path | None:
     for modified, path in sorted(metrics, reverse=True)[:PEEKED]:
         if best is not None and modified <= best[0]:
             break
-        if _format(path) == "jsonl":
+        if _measures(path):
             return path
     if best is not None:
         return best[1]
@@ -118,6 +118,14 @@ def _modified(folder: Path) -> float | None:
         with contextlib.suppress(OSError):
             times.append((folder / name).stat().st_mtime)
     return max(times, default=None)
+
+
+def _measures(path: Path) -> bool:
+    try:
+        head = head_of(path)
+    except OSError:
+        return False
+    return bool(head) and holds_metrics(path, head)
 
 
 def _format(path: Path) -> str | None:

@@ -34,6 +34,14 @@ _LAYER_NAMES = re.compile(rb"\s*\{\s*\"names\"\s*:\s*\[")
 _EVENT = re.compile(rb"\s*\{.*\"event\"\s*:\s*\"")
 
 
+def _always(_path: Path, _head: bytes) -> bool:
+    return True
+
+
+def _never(_path: Path, _head: bytes) -> bool:
+    return False
+
+
 class Place(NamedTuple):
     """The file that a decoder is made for, and where its records go."""
 
@@ -56,6 +64,8 @@ class Format(NamedTuple):
     recognise: Callable[[Path, bytes], bool]
     """Whether a file that begins with these bytes is in it."""
     decoder: Callable[[Place], Decoder]
+    measures: Callable[[Path, bytes], bool] = _never
+    """Whether such a file holds the measurements of a training, also if nothing else says so."""
 
 
 def open_source(path: Path, table: str | None = None, *, alone: bool = True) -> Source:
@@ -124,6 +134,15 @@ def format_of(path: Path, head: bytes) -> str:
     return found if isinstance(found, str) else found.name
 
 
+def holds_metrics(path: Path, head: bytes) -> bool:
+    """Whether a file that begins with these bytes holds the measurements of a training.
+
+    Where one looks for a run there are other tables too, of data or of results.
+    """
+    found = _recognise(path, head)
+    return not isinstance(found, str) and found.measures(path, head)
+
+
 def _recognise(path: Path, head: bytes) -> Format | str:
     """The format of a file; a text names a kind of data that is not read."""
     for known in BINARY_FORMATS:
@@ -173,18 +192,23 @@ def _json_lines(place: Place) -> JsonLines:
     return JsonLines(f"{folder}/{own}" if folder else own, format=FORMAT)
 
 
-def _holds_separated_values(path: Path, head: bytes) -> bool:
-    named_so = path.suffix.lower() in (".csv", ".tsv")
+def _dialect(path: Path, head: bytes) -> dialect.Dialect | None:
+    named_so = not {".csv", ".tsv"}.isdisjoint(map(str.lower, path.suffixes))
     text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-    return dialect.recognise(text, named_so=named_so) is not None
+    return dialect.recognise(text, named_so=named_so)
+
+
+def _holds_separated_values(path: Path, head: bytes) -> bool:
+    return _dialect(path, head) is not None
+
+
+def _measures_in_columns(path: Path, head: bytes) -> bool:
+    found = _dialect(path, head)
+    return found is not None and dialect.is_of_training(found.names)
 
 
 def _separated_values(place: Place) -> SeparatedValues:
     return SeparatedValues(place.table, place.split_table)
-
-
-def _is_any_text(_path: Path, _head: bytes) -> bool:
-    return True
 
 
 def _text(_place: Place) -> TextLog:
@@ -197,9 +221,9 @@ BINARY_FORMATS: tuple[Format, ...] = ()
 TEXT_FORMATS: tuple[Format, ...] = (
     Format("layers", _holds_layers, _layers),
     Format("events", _holds_events, _events),
-    Format("jsonl", _holds_json_lines, _json_lines),
-    Format("csv", _holds_separated_values, _separated_values),
-    Format("text", _is_any_text, _text),
+    Format("jsonl", _holds_json_lines, _json_lines, _always),
+    Format("csv", _holds_separated_values, _separated_values, _measures_in_columns),
+    Format("text", _always, _text),
 )
 """Formats of text, the most certain to tell first: the first that recognises a file has it."""
 

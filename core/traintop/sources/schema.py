@@ -237,9 +237,10 @@ class Flattener:
             if depth >= MAX_DEPTH or name in SETTINGS_KEYS:
                 self.ignored[name] = self.ignored.get(name, 0) + 1
                 return
-            if value.keys() == _MEASURED:
-                value = {"mean": value["mean"]}
-            for key, part in cast("dict[str, object]", value).items():
+            parts = cast("dict[str, object]", value)
+            if parts.keys() == _MEASURED:
+                parts = {"mean": parts["mean"]}
+            for key, part in parts.items():
                 self.add(f"{name}/{key}" if name else key, part, row, depth + 1)
             return
         if value is None or value is ABSENT:

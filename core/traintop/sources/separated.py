@@ -36,6 +36,11 @@ LONGEST_RECORD = 64
 EPISODES = ("r", "l", "t")
 """The columns of a gym monitor: return, length and time of an episode."""
 
+PLAYED = "steps played"
+"""What the steps of a monitor are called: the lengths of the episodes so far."""
+
+SPELLED = {"\t": "tabs", " ": "blanks"}
+
 FIRST_ROWS = 3
 """Rows that are looked at before any is handed over: whether the first column counts steps."""
 
@@ -188,13 +193,23 @@ class SeparatedValues:
         keys = self._keys
         if keys.step is None and keys.epoch is None:
             if self._names[:3] == EPISODES:
-                keys.step = "timesteps"
+                keys.step = PLAYED
             elif _counts_up([cells[0] for _, cells in rows]) and not role_of(self._names[0]):
                 keys.step = self._names[0]
+        self._say_why()
         self._split_at = _place(self._names, keys.split)
         self._time_at = _place(self._names, keys.time)
         for at, row in rows:
             self._take_cells(at, row)
+
+    def _say_why(self) -> None:
+        assert self._dialect is not None  # noqa: S101 - told by the first record
+        says = "a header names" if self._dialect.has_header else "every row has"
+        between = SPELLED.get(self._dialect.delimiter, f"`{self._dialect.delimiter}`")
+        axis = self._keys.step or self._keys.epoch
+        self.tally.why = f"{says} {len(self._names)} columns with {between} between them" + (
+            f"; `{axis}` says where a row stands" if axis else "; rows are numbered"
+        )
 
     def _number(self, cell: str) -> float | None:
         assert self._dialect is not None  # noqa: S101 - told by the first record
@@ -245,9 +260,9 @@ class SeparatedValues:
         numbers = np.concatenate(self._blocks)
         self._blocks = []
         self.tally.records += len(numbers)
-        found = columns(list(self._names), numbers)
-        if self._keys.step == "timesteps" and "timesteps" not in self._names:
-            found["timesteps"] = self._steps_played(numbers[:, self._names.index("l")])
+        found = columns(list(self._names), np.ascontiguousarray(numbers.T))
+        if self._keys.step == PLAYED and self._names[:3] == EPISODES:
+            found[PLAYED] = self._steps_played(numbers[:, self._names.index("l")])
         if self._keys.step != UNNAMED:
             found.pop(UNNAMED, None)
         texts: dict[str, list[Any]] = {}
