@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from traintop.records import Item, Skipped
 
@@ -47,6 +47,20 @@ class Tally:
         if what in self.notes or len(self.notes) < SKIPS_KEPT:
             self.notes[what] = self.notes.get(what, 0) + count
 
+    def join(self, older: Tally) -> None:
+        """Take in what was counted of the lines that come before all of those counted here."""
+        shifted = [Skipped(line=each.line + older.lines, why=each.why) for each in self.skipped]
+        self.skipped = [*older.skipped, *shifted][:SKIPS_KEPT]
+        self.skipped_total += older.skipped_total
+        self.lines += older.lines
+        self.records += older.records
+        mine, self.ignored = self.ignored, dict(older.ignored)
+        for key, count in mine.items():
+            self.ignore(key, count)
+        noted, self.notes = self.notes, dict(older.notes)
+        for what, count in noted.items():
+            self.note(what, count)
+
     def number(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """The lines of a chunk that are not blank, each with its number over all chunks."""
         for line in data.removesuffix(b"\n").split(b"\n"):
@@ -82,4 +96,32 @@ class Decoder(Protocol):
 
     def finish(self) -> list[Item]:
         """Hand over what was held back: no more will come."""
+        ...
+
+
+@runtime_checkable
+class Forkable(Decoder, Protocol):
+    """A format whose records stand by themselves, so that a file may be read from its end.
+
+    What is read of a file piece by piece, in any order, and joined is what one decoder would have
+    read that was fed all of it from the start; or `join` says that it is not.
+    """
+
+    def fork(self) -> Self | None:
+        """A decoder for what comes anywhere later in the file, which knows what this one learnt.
+
+        None where records depend on those before them.
+        """
+        ...
+
+    def join(self, older: Self) -> bool:
+        """Become the decoder that would have been fed the lines of `older` first.
+
+        Args:
+            older: Was fed what comes just before the first line of this one. Both are of one fork,
+                or `older` began the file.
+
+        Returns:
+            False where the records would have been others; neither is of use any more.
+        """
         ...

@@ -33,10 +33,22 @@ class Layers:
     by_lines = True
     rewritten = False
 
-    def __init__(self) -> None:
+    def __init__(self, names: LayerNames | None = None) -> None:
         self.tally = Tally()
         self.tables: tuple[str, ...] = ()
-        self._names: LayerNames | None = None
+        self._names = self._first_names = names
+
+    def fork(self) -> Layers | None:
+        """A decoder for lines further on; None before the line with the names."""
+        return None if self._names is None else Layers(self._names)
+
+    def join(self, older: Layers) -> bool:
+        """Become the decoder that would have been fed the lines of `older` first."""
+        if older._names != self._first_names:
+            return False
+        self._first_names = older._first_names
+        self.tally.join(older.tally)
+        return True
 
     def feed(self, data: bytes) -> list[Item]:
         """Take whole lines."""

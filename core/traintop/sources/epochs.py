@@ -30,6 +30,28 @@ class StepCounter:
         self._offset = 0.0
         self._longest = 0.0
         self._falls = False
+        self._first: float | None = None  # the first count, NaN where the first record had none
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether the steps to come do not depend on those so far."""
+        return not (self._falls and math.isfinite(self._epoch))
+
+    def join(self, older: StepCounter) -> bool:
+        """Take in what was counted before; False if that would have changed the steps here."""
+        if older._first is None:
+            return True
+        if self._first is None:
+            vars(self).update(vars(older))
+            return True
+        if math.isnan(self._first):
+            return False
+        self._falls = self._falls or older._falls or self._first < older._last
+        if math.isnan(self._epoch):
+            self._epoch = older._epoch
+        self._starts = older._starts | self._starts
+        self._first = older._first
+        return self.stands_alone
 
     def steps(
         self,
@@ -53,6 +75,8 @@ class StepCounter:
             Shape (n,).
         """
         counts = self._filled(written)
+        if self._first is None:
+            self._first = float(counts[0])
         before = np.concatenate(([self._last], counts[:-1]))
         self._falls = self._falls or bool((counts < before).any())
         if self._falls and (np.isfinite(epoch).any() or math.isfinite(self._epoch)):

@@ -56,6 +56,25 @@ class JsonLines:
             items += self._take(burst)
         return items
 
+    def fork(self) -> JsonLines | None:
+        """A decoder for lines further on; None where records are numbered, or count by epochs."""
+        rows = self._rows
+        tally = Tally()
+        objects = self._objects.fork(tally)
+        forked = rows.fork(objects.keys)
+        if forked is None or not self._begun:
+            return None
+        fork = JsonLines("", format=self.format)
+        fork.tally, fork._objects, fork._rows, fork._begun = tally, objects, forked, True
+        return fork
+
+    def join(self, older: JsonLines) -> bool:
+        """Become the decoder that would have been fed the lines of `older` first."""
+        if not (self._objects.join(older._objects) and self._rows.join(older._rows)):
+            return False
+        self.tally.join(older.tally)
+        return True
+
     def finish(self) -> list[Item]:
         """Hand over a first record that nothing followed."""
         first, self._first = self._first, None

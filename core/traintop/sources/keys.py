@@ -63,6 +63,24 @@ class Keys:
         """Seconds in a unit of the time key."""
         self.split: str | None = None
 
+    def copy(self) -> Keys:
+        """The same choices, to go on from."""
+        same = Keys()
+        vars(same).update(vars(self))
+        return same
+
+    @property
+    def chosen(self) -> set[str]:
+        """The keys that say where a record stands."""
+        named = (self.step, *self.other_steps, self.epoch, self.time, self.split)
+        return {key for key in named if key is not None}
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the same was chosen."""
+        return isinstance(other, Keys) and vars(self) == vars(other)
+
+    __hash__ = None  # type: ignore[assignment] # choices change
+
     def learn(self, new: dict[str, object]) -> None:
         """Look at the keys that a record brings for the first time, with their values."""
         new = new | {

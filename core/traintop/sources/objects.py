@@ -52,12 +52,33 @@ class ObjectDecoder:
 
     def __init__(self, tally: Tally) -> None:
         self.keys = Keys()
+        self._known_keys = self.keys.copy()  # what was chosen before the first of its lines
         self._tally = tally
         self._seen: set[str] = set()
         self._schema: Schema | None = Schema()
         self._blocks: list[Block] = []  # decoded with the present schema
         self._loose: list[dict[str, Any]] = []  # records where no schema can be had
         self._bursts: list[Burst] = []
+
+    def fork(self, tally: Tally) -> ObjectDecoder:
+        """A decoder for lines further on, which knows the keys that were met here."""
+        fork = ObjectDecoder(tally)
+        fork.keys, fork._known_keys = self.keys.copy(), self.keys.copy()
+        fork._seen = set(self._seen)
+        fork._schema = None if self._schema is None else self._schema.copy()
+        return fork
+
+    def join(self, older: ObjectDecoder) -> bool:
+        """Take in what was met in the lines before; False if these would have been read otherwise.
+
+        They would if the older lines told more of what the special keys are than was known here.
+        """
+        own = self.keys.chosen - self._known_keys.chosen
+        if older.keys != self._known_keys or not own.isdisjoint(older._seen):
+            return False
+        self._known_keys = older._known_keys
+        self._seen |= older._seen
+        return True
 
     def decode(self, data: bytes) -> list[Burst]:
         """Decode whole lines."""

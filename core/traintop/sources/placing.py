@@ -48,6 +48,23 @@ class RowMaker:
         self._epochs: dict[int, tuple[float, int, int]] = {}
         self._steps = StepCounter()
 
+    def fork(self, keys: Keys) -> RowMaker | None:
+        """A maker of rows of later records; None where their place depends on those before."""
+        if self.axis != "step" or not self._steps.stands_alone:
+            return None
+        fork = RowMaker(keys, self._names[0], self._split_table)
+        fork.axis = "step"
+        fork._names = list(self._names)
+        return fork
+
+    def join(self, older: RowMaker) -> bool:
+        """Take in what was made of the records before; False if these would have other places."""
+        if older.axis != "step" or not self._steps.join(older._steps):
+            return False
+        self._names += [name for name in older._names if name not in self._names]
+        self._used |= {self._names.index(name) for name in older.tables}
+        return True
+
     @property
     def tables(self) -> tuple[str, ...]:
         """The tables that rows were made for."""

@@ -69,6 +69,14 @@ class Schema:
         self._builds = 0
         self._build()
 
+    def copy(self) -> Schema:
+        """The same keys, to go on from."""
+        same = Schema.__new__(Schema)
+        vars(same).update(vars(self))  # What `_build` made is replaced as a whole, never changed.
+        same.numbers, same.others = list(self.numbers), list(self.others)
+        same._known = set(self._known)
+        return same
+
     def fits(self, record: dict[str, Any]) -> bool:
         """Whether a record can be made of this object without learning anything."""
         return not self._new(record) and not self._moved(record)

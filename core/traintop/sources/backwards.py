@@ -1,0 +1,99 @@
+"""Reading the history of a file from its end to its start, a piece of whole lines at a time."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, NamedTuple
+
+from traintop.sources.lines import LINE_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from traintop.records import Item
+    from traintop.sources.decoder import Forkable
+
+HEAD_SIZE = 1 << 16
+"""Bytes from the start of a file that tell what its records look like."""
+
+
+class Piece(NamedTuple):
+    """What stands before all that was handed over so far."""
+
+    items: list[Item]
+    """In file order."""
+    start: int
+    """Where in the file it begins."""
+
+
+class Backwards:
+    """Reads the first bytes of a file, the newest lines first.
+
+    Args:
+        fd: The file; belongs to this object from now on.
+        end: Where the history ends: the start of a line.
+        fresh: Makes the decoder of a file that is read from its start.
+        learnt: Has been fed the first lines of the file, and can be forked.
+        size: Bytes read at a time.
+    """
+
+    def __init__(
+        self, fd: int, end: int, fresh: Callable[[], Forkable], learnt: Forkable, size: int
+    ) -> None:
+        self.left = end
+        """Bytes from the start of the file that are not read yet."""
+        self.failed: str | None = None
+        """Why the file has to be read from its start instead."""
+        self._fd = fd
+        self._fresh = fresh
+        self._learnt = learnt
+        self._size = size
+        self.decoder = self._fork()
+        """The one that would have been fed all that was read, in one go."""
+
+    def read(self) -> Piece | None:
+        """Read the next piece; None when all is read, or it cannot be read in this way."""
+        if self.failed is not None or not self.left:
+            return None
+        try:
+            data = self._last_lines()
+        except OSError as error:
+            self.failed = error.strerror or str(error)
+            return None
+        start = self.left - len(data)
+        decoder = self._fork() if start else self._fresh()
+        items = decoder.feed(data)
+        if not data:
+            self.failed = "the file is shorter than it was, or has too long a line"
+        elif not self.decoder.join(decoder):
+            self.failed = "its records depend on those before them"
+        if self.failed is not None:
+            return None
+        self.left = start
+        return Piece(items, start)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._fd)
+
+    def _last_lines(self) -> bytes:
+        """The last whole lines that are not read yet; nothing where there is no telling."""
+        size = self._size
+        while True:
+            start = max(self.left - size, 0)
+            data = os.pread(self._fd, self.left - start, start)
+            if len(data) < self.left - start:
+                return b""
+            if start == 0:
+                return data
+            first = data.find(b"\n") + 1
+            if 0 < first < len(data):
+                return data[first:]
+            if size > LINE_LIMIT:
+                return b""
+            size *= 2
+
+    def _fork(self) -> Forkable:
+        forked = self._learnt.fork()
+        assert forked is not None  # noqa: S101 - that it can be forked was asked before
+        return forked
