@@ -193,6 +193,25 @@ class Reset(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Item = Rows | LayerNames | LayerStats | LayerBlock | Event | LogLines | RunInfo | Reset
+"""One thing that was read."""
+
+
+class Older(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a file that stands before all that was handed over of it."""
+
+    path: Path
+    items: tuple[Item, ...]
+    """In file order."""
+
+
+class Reread(msgspec.Struct, frozen=True, kw_only=True):
+    """The file cannot be read from its end: all of it is to be read anew from its start."""
+
+    path: Path
+    why: str
+
+
+News = Item | Older | Reread
 """What a source hands over."""
 History = Rows | LayerStats | LayerBlock | Event | LogLines
 """What may also be handed over newest first."""

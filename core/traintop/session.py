@@ -21,8 +21,11 @@ from traintop.records import (
     Checkpoint,
     DetectorFailure,
     Finding,
-    Item,
+    LayerNames,
+    News,
     NotJudged,
+    Older,
+    Reread,
     Reset,
     Rows,
     RunInfo,
@@ -32,7 +35,7 @@ from traintop.records import (
 )
 from traintop.run_watch import RunWatch
 from traintop.settings import Settings
-from traintop.sources.discovery import Discovery
+from traintop.sources.discovery import Discovery, RunFile
 from traintop.sources.newest import newest_run
 from traintop.sources.registry import Source, open_source
 from traintop.sources.remote_path import is_remote
@@ -75,7 +78,7 @@ class Session:
     ) -> None:
         self.path = path
         self.mirror = mirror
-        self.store = Store()
+        self.store = self._filling = Store()
         self.settings = settings
         self.catalogue = self._new_catalogue()
         self.given = GivenRoles(None)
@@ -94,6 +97,8 @@ class Session:
         self.missing: str | None = None
         """Why there is nothing to read at the moment."""
         self._sources: list[Source] = []
+        self._forwards: set[Path] = set()
+        """Files that cannot be read from their end."""
         self._judges: dict[int, Judge] = {}
         self._due = 0.0
         self._watch = RunWatch(self.path)
@@ -166,7 +171,7 @@ class Session:
         Returns:
             The news. Where `more` is set there is more to read or judge at once.
         """
-        store, state = self.store, self._state
+        shown, store, state = self.store, self._filling, self._state
         records, lines = store.records, len(store.log)
         regiven, self._regiven = self._regiven, False
         if regiven:
@@ -174,10 +179,12 @@ class Session:
         if not 0 < self._due - now <= REFRESH:  # A clock may also be set back.
             self._look_for_files(now)
         self._read(max_bytes)
-        if self.store is not store:
+        if self._filling is not store:
             records = lines = 0
-        came = self.store.records - records, len(self.store.log) - lines
+        came = self._filling.records - records, len(self._filling.log) - lines
         reading = any(source.pending for source in self._sources)
+        if not reading:
+            self._show()
         news = [] if reading or not self._judging else self._judge(JUDGED_RECORDS)
         if any(came) and (self._caught_up or self.path == STANDARD_INPUT):
             self._watch.heard(now)
@@ -194,7 +201,7 @@ class Session:
             changed=bool(news)
             or regiven
             or any(came)
-            or self.store is not store
+            or self.store is not shown
             or self._state != state
             or reading
             or backlog > 0,
@@ -235,7 +242,7 @@ class Session:
                 self.missing = str(error)
         else:
             for file in self._discovery.refresh():
-                self._sources.append(open_source(file.path, file.table, alone=file.alone))
+                self._sources.append(self._open(file))
         self._watch.look_at(source.path for source in self._sources)
 
     def _discover(self) -> None:
@@ -246,10 +253,7 @@ class Session:
         """
         self._discovery = Discovery(self.path)
         self.missing = None
-        self._sources = [
-            open_source(file.path, file.table, alone=file.alone)
-            for file in self._discovery.paths.files
-        ]
+        self._sources = [self._open(file) for file in self._discovery.paths.files]
         folder = self.folder
         alone = folder is not None and self.path.parent == folder and not self.path.is_dir()
         self.given = GivenRoles(folder, self.path.name if alone else "")
@@ -284,26 +288,54 @@ class Session:
             if not self._take(source.read(share)):
                 return
 
-    def _take(self, items: Sequence[Item]) -> bool:
+    def _open(self, file: RunFile) -> Source:
+        newest_first = not self._axes and file.path not in self._forwards
+        return open_source(file.path, file.table, alone=file.alone, newest_first=newest_first)
+
+    def _take(self, items: Sequence[News]) -> bool:
         """Take in what a source read; False if everything must be read anew."""
         for item in items:
             if isinstance(item, Reset):
+                self._forwards.clear()
+                self._start_over()
+                self._show()
+                return False
+            if isinstance(item, Reread) or (isinstance(item, Older) and not self._prepend(item)):
+                # What is shown stays until all is read from its start.
+                self._forwards.add(item.path)
                 self._start_over()
                 return False
+            if isinstance(item, Older):
+                continue
             if isinstance(item, RunInfo):
                 for judge in self._judges.values():
                     judge.retarget(item)
             if self._axes and isinstance(item, Rows):
                 item = self._axes.apply(item)
-            self.store.add(item)
+            self._filling.add(item)
         return True
 
+    def _prepend(self, older: Older) -> bool:
+        """Take in a piece of history; False where it does not simply come before the rest."""
+        return all(
+            self._filling.prepend(item)
+            for item in reversed(older.items)
+            if not isinstance(item, LayerNames | RunInfo | Reset)  # The names are known.
+        )
+
+    def _show(self) -> None:
+        """Show what is being read, where it is not shown yet."""
+        if self.store is not self._filling:
+            self.store, self.catalogue = self._filling, self._new_catalogue()
+            self.catalogue.give(self.given.roles)
+            self._judges = {}
+
     def _start_over(self) -> None:
-        """A file was truncated or replaced: what was read of it is void, and so are verdicts."""
+        """What was read is void, and so are verdicts."""
         for source in self._sources:
             source.close()
         self._judges, self._watch = {}, RunWatch(self.path)
-        self.store, self.catalogue = Store(), self._new_catalogue()
+        self._filling = Store()
         self._axes = ChosenAxes(self.settings.axes)
         self._caught_up = False
         self._discovery, self._sources = None, []

@@ -13,6 +13,7 @@ from traintop.records import Item, LayerNames, LayerStats, Rows
 from traintop.sources.backwards import Backwards
 from traintop.sources.decoder import Decoder, Forkable
 from traintop.sources.registry import choose
+from traintop.sources.tail import Jump
 
 Seen = dict[str, list[tuple[object, ...]]]
 
@@ -72,11 +73,11 @@ def backwards(
     if not isinstance(learnt, Forkable) or learnt.fork() is None:
         return None
     path.write_bytes(data)
-    fd = os.open(path, os.O_RDONLY)
-    reader = Backwards(fd, len(data), lambda: fresh(path, data), learnt, size)
+    jump = Jump(os.open(path, os.O_RDONLY), data[:head], len(data))
+    reader = Backwards(jump, lambda: fresh(path, data), learnt, size)
     pieces: list[list[Item]] = []
-    while (piece := reader.read()) is not None:
-        pieces.append(piece.items)
+    while reader.left and reader.failed is None:
+        pieces.append(reader.read())
     reader.close()
     if reader.failed is not None:
         return None
@@ -178,7 +179,7 @@ def test_any_lines_are_read_alike_or_refused(
             continue
         more, record = line  # type: ignore[misc]
         step += more
-        record = {"step": step, **record, "step": step} if rising else record  # noqa: PIE794
+        record = record | {"step": step} if rising else record
         if not epochs:
             record = {key: value for key, value in record.items() if key != "epoch"}
         written.append(json.dumps(record).encode())

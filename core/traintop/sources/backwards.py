@@ -3,74 +3,67 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from traintop.sources.decoder import Decoder, Forkable
 from traintop.sources.lines import LINE_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from traintop.records import Item
-    from traintop.sources.decoder import Forkable
+    from traintop.sources.tail import Jump
 
 HEAD_SIZE = 1 << 16
 """Bytes from the start of a file that tell what its records look like."""
-
-
-class Piece(NamedTuple):
-    """What stands before all that was handed over so far."""
-
-    items: list[Item]
-    """In file order."""
-    start: int
-    """Where in the file it begins."""
 
 
 class Backwards:
     """Reads the first bytes of a file, the newest lines first.
 
     Args:
-        fd: The file; belongs to this object from now on.
-        end: Where the history ends: the start of a line.
-        fresh: Makes the decoder of a file that is read from its start.
+        jump: The file and where its history ends: the start of a line.
+        choose: Makes the decoder of the file as it is read from its start.
         learnt: Has been fed the first lines of the file, and can be forked.
         size: Bytes read at a time.
     """
 
     def __init__(
-        self, fd: int, end: int, fresh: Callable[[], Forkable], learnt: Forkable, size: int
+        self, jump: Jump, choose: Callable[[], Decoder | str], learnt: Forkable, size: int
     ) -> None:
-        self.left = end
+        self.left = jump.offset
         """Bytes from the start of the file that are not read yet."""
         self.failed: str | None = None
         """Why the file has to be read from its start instead."""
-        self._fd = fd
-        self._fresh = fresh
+        self._fd = jump.fd
+        self._choose = choose
         self._learnt = learnt
         self._size = size
         self.decoder = self._fork()
         """The one that would have been fed all that was read, in one go."""
 
-    def read(self) -> Piece | None:
-        """Read the next piece; None when all is read, or it cannot be read in this way."""
-        if self.failed is not None or not self.left:
-            return None
+    def read(self) -> list[Item]:
+        """Read what stands before all that was read so far; nothing where that failed."""
+        data = b""
         try:
             data = self._last_lines()
         except OSError as error:
             self.failed = error.strerror or str(error)
-            return None
-        start = self.left - len(data)
-        decoder = self._fork() if start else self._fresh()
-        items = decoder.feed(data)
+            return []
         if not data:
-            self.failed = "the file is shorter than it was, or has too long a line"
-        elif not self.decoder.join(decoder):
+            self.failed = "it is shorter than it was, or has too long a line"
+            return []
+        start = self.left - len(data)
+        decoder = self._fork() if start else self._choose()
+        if not isinstance(decoder, Forkable):
+            self.failed = "its first lines are no longer what they were"
+            return []
+        items = decoder.feed(data)
+        if not self.decoder.join(decoder):
             self.failed = "its records depend on those before them"
-        if self.failed is not None:
-            return None
+            return []
         self.left = start
-        return Piece(items, start)
+        return items
 
     def close(self) -> None:
         """Let go of the file."""

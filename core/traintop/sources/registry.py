@@ -68,7 +68,9 @@ class Format(NamedTuple):
     """Whether such a file holds the measurements of a training, also if nothing else says so."""
 
 
-def open_source(path: Path, table: str | None = None, *, alone: bool = True) -> Source:
+def open_source(
+    path: Path, table: str | None = None, *, alone: bool = True, newest_first: bool = True
+) -> Source:
     """The source for a file, which need not exist or hold anything yet.
 
     Args:
@@ -77,12 +79,17 @@ def open_source(path: Path, table: str | None = None, *, alone: bool = True) -> 
             ending.
         alone: Whether records that say that they are of training or validation go to the tables
             `train` and `val`; else, as where a run has several such files, to `<table>/train` ...
+        newest_first: Whether a long file may be read from its end.
     """
     if path.name == "run.json":
         return RunInfoFile(path)
     if table is None:
         table = "stdin" if path == STANDARD_INPUT else _stem(path)
-    source = FileSource(open_tail(path), lambda head: choose(path, head, table, alone))
+    source = FileSource(
+        open_tail(path),
+        lambda head: choose(path, head, table, alone),
+        newest_first=newest_first,
+    )
     return SteadySource(source)
 
 

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Protocol
 
-from traintop.records import Item, Reset, SourceReport
+from traintop.records import Item, LayerNames, News, Older, Reread, Reset, SourceReport
+from traintop.sources.backwards import HEAD_SIZE, Backwards
+from traintop.sources.decoder import Forkable
 from traintop.sources.lines import LineSplitter
-from traintop.sources.tail import HEAD, Chunk
+from traintop.sources.tail import HEAD, Chunk, FileTail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from traintop.sources.decoder import Decoder
     from traintop.sources.tail import Tail
+
+
+SHORT = 4 << 20
+"""Bytes of a file that is read from its start at once."""
+NEWEST = 1 << 20
+"""Bytes at the end of a longer one that are read first."""
+PIECE = 1 << 20
+"""Bytes of its history that are read at a time."""
 
 
 class Source(Protocol):
@@ -39,8 +50,8 @@ class Source(Protocol):
         """Whether the operating system does not tell when there is more to read."""
         ...
 
-    def read(self, max_bytes: int) -> list[Item]:
-        """Read at most `max_bytes` that are new, without waiting.
+    def read(self, max_bytes: int) -> Sequence[News]:
+        """Read about `max_bytes` that are new, without waiting.
 
         Where earlier content is gone, a `Reset` comes before what is new.
         """
@@ -62,18 +73,26 @@ class Source(Protocol):
 class FileSource:
     """Follows one file. Its format is told by its first bytes: a whole line of text, if it is text.
 
+    Of a long file whose records stand by themselves the newest are read first, and then the others
+    piece by piece towards its start, while what is appended is followed.
+
     Args:
         tail: The bytes.
         choose: The decoder for a file that begins with these bytes, or, as text, why there is none.
+        newest_first: Whether a long file may be read from its end.
     """
 
-    def __init__(self, tail: Tail, choose: Callable[[bytes], Decoder | str]) -> None:
+    def __init__(
+        self, tail: Tail, choose: Callable[[bytes], Decoder | str], *, newest_first: bool = True
+    ) -> None:
         self._tail = tail
         self._choose = choose
         self._decoder: Decoder | None = None
         self._refused: str | None = None
         self._lines = LineSplitter()
         self._untold = b""  # what was read while the format could not be told
+        self._newest_first = newest_first
+        self._history: Backwards | None = None
 
     @property
     def path(self) -> Path:
@@ -83,7 +102,7 @@ class FileSource:
     @property
     def pending(self) -> bool:
         """Whether more bytes are known to be there."""
-        return self._refused is None and self._tail.pending
+        return self._history is not None or (self._refused is None and self._tail.pending)
 
     @property
     def held_open(self) -> bool:
@@ -95,19 +114,26 @@ class FileSource:
         """Whether the operating system does not tell when there is more to read."""
         return self._tail.polled
 
-    def read(self, max_bytes: int) -> list[Item]:
-        """Read at most `max_bytes` that are new. Nothing of a file is read that has no format."""
+    def read(self, max_bytes: int) -> list[News]:
+        """Read about `max_bytes` that are new. Nothing of a file is read that has no format."""
         if self._refused is not None:
             return []
+        items: list[News] = []
+        if self._newest_first and self._tail.bytes_total:
+            self._newest_first = False
+            items += self._jump()
         chunk = self._tail.read(max_bytes)
-        items: list[Item] = []
         if chunk.reset:
+            self._leave_history()
             if self._decoder is not None:
                 items.append(Reset(path=self.path, tables=self._decoder.tables))
             self._decoder = None
             self._lines.clear()
             self._untold = b""
-        return items + self._take(chunk)
+        items += self._take(chunk)
+        if self._history is not None and len(chunk.data) < max_bytes:
+            items.append(self._read_history(self._history))
+        return items
 
     def finish(self) -> list[Item]:
         """Hand over the last line, though it has no line feed, and what the decoder held back."""
@@ -126,7 +152,18 @@ class FileSource:
 
     def report(self) -> SourceReport:
         """What the file turned out to be, as far as it was read."""
-        decoder, tail = self._decoder, self._tail
+        decoder, tail, history = self._decoder, self._tail, self._history
+        if decoder is not None and history is not None:
+            return SourceReport(
+                path=self.path,
+                format=decoder.format,
+                records=decoder.tally.records + history.decoder.tally.records,
+                bytes_read=tail.bytes_read - history.left,
+                bytes_total=tail.bytes_total,
+                # The numbers of the lines are not known yet.
+                skipped_total=decoder.tally.skipped_total + history.decoder.tally.skipped_total,
+                error=tail.error,
+            )
         return SourceReport(
             path=self.path,
             format="unknown" if decoder is None else decoder.format,
@@ -143,7 +180,47 @@ class FileSource:
 
     def close(self) -> None:
         """Let go of the file."""
+        self._leave_history()
         self._tail.close()
+
+    def _jump(self) -> list[Item]:
+        """Go to the newest part of a long file; return what has to be known to read on there."""
+        tail = self._tail
+        if not isinstance(tail, FileTail) or tail.bytes_total < SHORT:
+            return []
+        jump = tail.jump(HEAD_SIZE, NEWEST)
+        if jump is None:
+            return []
+        head = jump.head[:HEAD]
+        learnt = self._choose(head)
+        if isinstance(learnt, Forkable) and learnt.by_lines and not learnt.rewritten:
+            items = learnt.feed(jump.head[: jump.head.rfind(b"\n") + 1])
+            self._decoder = learnt.fork()
+            if self._decoder is not None:
+                self._history = Backwards(jump, lambda: self._choose(head), learnt, PIECE)
+                return [item for item in items if isinstance(item, LayerNames)][-1:]
+        os.close(jump.fd)
+        tail.rewind()
+        return []
+
+    def _read_history(self, history: Backwards) -> News:
+        """Read what is next towards the start of the file."""
+        items = history.read()
+        decoder = self._decoder
+        if history.failed is None and not history.left:
+            assert isinstance(decoder, Forkable)  # noqa: S101 - it is a fork
+            if not decoder.join(history.decoder):
+                history.failed = "its newest records depend on the others"
+            self._leave_history()
+        if history.failed is not None:
+            self._leave_history()
+            return Reread(path=self.path, why=history.failed)
+        return Older(path=self.path, items=tuple(items))
+
+    def _leave_history(self) -> None:
+        if self._history is not None:
+            self._history.close()
+            self._history = None
 
     def _take(self, chunk: Chunk) -> list[Item]:
         decoder = self._decoder

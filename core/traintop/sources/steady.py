@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from traintop.records import Item, Reset, Rows, SourceReport
+from traintop.records import News, Reset, Rows, SourceReport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +42,7 @@ class SteadySource:
         self._known: list[Hashes] | None = []
         """Of all rows handed on, by burst; None where they are too many."""
         self._count = 0
-        self._again: list[Item] | None = None
+        self._again: list[News] | None = None
         """What a rewritten file has said so far, while that is less than it said before."""
         self._reset: Reset | None = None
         self._quiet = 0
@@ -67,7 +67,7 @@ class SteadySource:
         """Whether the operating system does not tell when there is more to read."""
         return self._inner.polled
 
-    def read(self, max_bytes: int) -> list[Item]:
+    def read(self, max_bytes: int) -> list[News]:
         """Read at most `max_bytes` that are new; of what was rewritten only what is new."""
         items = self._inner.read(max_bytes)
         if self._again is not None and not items and not self._inner.pending:
@@ -75,7 +75,7 @@ class SteadySource:
             return self._give_up() if self._quiet > PATIENCE else []
         return self._sort_out(items)
 
-    def finish(self) -> list[Item]:
+    def finish(self) -> list[News]:
         """Hand over what was held back, also what a file says that holds less than it did."""
         items = self._sort_out(self._inner.finish())
         return items if self._again is None else items + self._give_up()
@@ -88,8 +88,8 @@ class SteadySource:
         """Let go of the file."""
         self._inner.close()
 
-    def _sort_out(self, items: list[Item]) -> list[Item]:
-        handed: list[Item] = []
+    def _sort_out(self, items: list[News]) -> list[News]:
+        handed: list[News] = []
         for item in items:
             if isinstance(item, Reset) and self._known:
                 self._again, self._reset, self._quiet = [], item, 0
@@ -100,7 +100,7 @@ class SteadySource:
                 handed.append(item)
         return handed if self._again is None else handed + self._compare()
 
-    def _note(self, item: Item) -> None:
+    def _note(self, item: News) -> None:
         if self._known is None or not self._inner.rewritten:
             return
         if isinstance(item, Rows) and self._count + len(item.step) <= MOST_ROWS:
@@ -109,7 +109,7 @@ class SteadySource:
         else:
             self._known = None
 
-    def _compare(self) -> list[Item]:
+    def _compare(self) -> list[News]:
         """Hand on what is new, as soon as the file says all that it said before."""
         assert self._again is not None  # noqa: S101 - the caller has looked
         assert self._known is not None  # noqa: S101 - else nothing is compared
@@ -126,7 +126,7 @@ class SteadySource:
         self._again = self._reset = None
         return self._sort_out(list(_behind(rows, len(known))))
 
-    def _give_up(self) -> list[Item]:
+    def _give_up(self) -> list[News]:
         """Hand on that what was read before is void, and what the file says now."""
         assert self._again is not None  # noqa: S101 - the callers have looked
         assert self._reset is not None  # noqa: S101 - it began this

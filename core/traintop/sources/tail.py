@@ -33,6 +33,17 @@ class Chunk(NamedTuple):
     """The file was rotated: what came before is whole, and `data` begins the next file."""
 
 
+class Jump(NamedTuple):
+    """Where reading goes on from, and what is needed to read what was jumped over."""
+
+    fd: int
+    """The same file, to be closed by whoever has it."""
+    head: bytes
+    """The first bytes of the file."""
+    offset: int
+    """How much was jumped over."""
+
+
 class Tail(Protocol):
     """Bytes that arrive over time."""
 
@@ -148,6 +159,42 @@ class FileTail:
             self.error = error.strerror or str(error)
             self._let_go()
             return Chunk(b"")
+
+    def jump(self, head: int, newest: int) -> Jump | None:
+        """Go on from a line near the end, leaving what is before it to whoever asks.
+
+        Only before anything was read.
+
+        Args:
+            head: Bytes to hand over from the start of the file.
+            newest: Bytes that are left to be read, or the next fewer that begin a line.
+
+        Returns:
+            None, with nothing changed, where there is no such line or the file cannot be opened.
+        """
+        if self.bytes_read or self._before:
+            return None
+        try:
+            if self._fd is None:
+                self._open()
+            assert self._fd is not None  # noqa: S101 - `_open` leaves it open, or raises
+            size = os.fstat(self._fd).st_size
+            start = max(size - newest, 0)
+            first = os.pread(self._fd, newest, start).find(b"\n") + 1
+            if not start or not first:
+                return None
+            data = os.pread(self._fd, max(head, HEAD), 0)
+            anchor = os.pread(self._fd, ANCHOR, start + first - ANCHOR)
+            jump = Jump(os.dup(self._fd), data[:head], start + first)
+        except OSError:
+            return None  # The next read says why.
+        self._size, self._offset = size, jump.offset
+        self._head, self._anchor = data[:HEAD], anchor
+        return jump
+
+    def rewind(self) -> None:
+        """Read from the start after all."""
+        self._start_over()
 
     def close(self) -> None:
         """Let go of the file. A later `read` opens it again where it left off."""
