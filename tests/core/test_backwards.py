@@ -150,7 +150,7 @@ RECORD = st.fixed_dictionaries(
     },
 )
 LINE = st.one_of(
-    st.tuples(st.integers(0, 2), RECORD).map(lambda pair: pair),
+    st.tuples(st.integers(0, 2), RECORD),
     st.sampled_from([b"", b"{broken", b"[1]", b'{"step": 1} {"step": 2}']),
 )
 
@@ -165,7 +165,7 @@ LINE = st.one_of(
 )
 def test_any_lines_are_read_alike_or_refused(
     tmp_path_factory: pytest.TempPathFactory,
-    lines: list[object],
+    lines: list[tuple[int, dict[str, object]] | bytes],
     rising: bool,
     epochs: bool,
     head: int,
@@ -177,7 +177,7 @@ def test_any_lines_are_read_alike_or_refused(
         if isinstance(line, bytes):
             written.append(line)
             continue
-        more, record = line  # type: ignore[misc]
+        more, record = line
         step += more
         record = record | {"step": step} if rising else record
         if not epochs:

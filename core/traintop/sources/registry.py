@@ -69,7 +69,7 @@ class Format(NamedTuple):
 
 
 def open_source(
-    path: Path, table: str | None = None, *, alone: bool = True, newest_first: bool = True
+    path: Path, table: str | None = None, *, alone: bool = True, newest_first: bool = False
 ) -> Source:
     """The source for a file, which need not exist or hold anything yet.
 

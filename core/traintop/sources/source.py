@@ -57,7 +57,7 @@ class Source(Protocol):
         """
         ...
 
-    def finish(self) -> list[Item]:
+    def finish(self) -> Sequence[News]:
         """Hand over what was held back, such as a last line without a line feed."""
         ...
 
@@ -83,7 +83,7 @@ class FileSource:
     """
 
     def __init__(
-        self, tail: Tail, choose: Callable[[bytes], Decoder | str], *, newest_first: bool = True
+        self, tail: Tail, choose: Callable[[bytes], Decoder | str], *, newest_first: bool = False
     ) -> None:
         self._tail = tail
         self._choose = choose
@@ -122,6 +122,8 @@ class FileSource:
         if self._newest_first and self._tail.bytes_total:
             self._newest_first = False
             items += self._jump()
+            if self._history is not None:
+                max_bytes = max(max_bytes, NEWEST)  # The newest of all are in the first picture.
         chunk = self._tail.read(max_bytes)
         if chunk.reset:
             self._leave_history()
@@ -183,7 +185,7 @@ class FileSource:
         self._leave_history()
         self._tail.close()
 
-    def _jump(self) -> list[Item]:
+    def _jump(self) -> list[LayerNames]:
         """Go to the newest part of a long file; return what has to be known to read on there."""
         tail = self._tail
         if not isinstance(tail, FileTail) or tail.bytes_total < SHORT:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from traintop.records import News, Reset, Rows, SourceReport
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from traintop.sources.source import FileSource
@@ -88,7 +89,7 @@ class SteadySource:
         """Let go of the file."""
         self._inner.close()
 
-    def _sort_out(self, items: list[News]) -> list[News]:
+    def _sort_out(self, items: Sequence[News]) -> list[News]:
         handed: list[News] = []
         for item in items:
             if isinstance(item, Reset) and self._known:
