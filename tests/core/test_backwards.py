@@ -192,7 +192,6 @@ def test_any_lines_are_read_alike_or_refused(
 def test_layers_are_read_from_their_end(tmp_path: Path) -> None:
     path = tmp_path / "layers.jsonl"
     records: list[dict[str, object]] = [{"names": ["a", "b"]}]
-    for step in range(200):
-        records.append({"step": step, "grad_norm": [step, 1.0], "train_mode": True})
+    records.extend({"step": step, "grad_norm": [step, 1.0]} for step in range(200))
     data = lines_of(records).replace(b'"step": 50,', b'"nostep": 50,')
     assert backwards(path, data, head=150, size=900) == forwards(path, data)

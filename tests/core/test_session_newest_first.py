@@ -144,8 +144,9 @@ def test_a_run_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     write(tmp_path / "train_diagnostics.jsonl", training(0, 2000))
     write(tmp_path / "val_diagnostics.jsonl", training(0, 10))
     layers: list[dict[str, object]] = [{"names": ["a", "b", "c"]}]
-    for step in range(1000):
-        layers.append({"step": step, "train_mode": True, "grad_norm": [1.0, step, None]})
+    layers.extend(
+        {"step": step, "train_mode": True, "grad_norm": [1.0, step, None]} for step in range(1000)
+    )
     write(tmp_path / "layers.jsonl", layers)
     session = open_session(tmp_path)
     session.pump(NOW, PIECE)
