@@ -17,7 +17,7 @@ from traintop.records import Floats
 from traintop.sources.role_names import AVERAGES
 from traintop.store import Run
 
-SAMPLE = 2048
+SAMPLE = 512
 """Values looked at of a series."""
 LEAST_POINTS = 5
 """Fewer points that agree are a coincidence."""

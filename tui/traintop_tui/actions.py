@@ -223,6 +223,13 @@ ACTIONS: tuple[Action, ...] = (
         short="Curves",
     ),
     Action(
+        "give_role",
+        "R",
+        "Role",
+        "Say what a series means: validation loss, learning rate ... or no role; kept with the run",
+        "overview",
+    ),
+    Action(
         "next_panel",
         "tab",
         "Next panel",

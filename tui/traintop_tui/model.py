@@ -10,10 +10,11 @@ import numpy as np
 
 from traintop.catalogue import SeriesRef
 from traintop.gpu import GpuMonitor
+from traintop.meaning import Meaning, meanings
 from traintop.records import Finding, Floats, Update
 from traintop.session import Session
 from traintop.settings import Settings
-from traintop.store import Reduced, Series, Table
+from traintop.store import Reduced, Run, Series, Table
 from traintop_tui.analyses_model import AnalysesModel
 from traintop_tui.charts.frame import Level, Mark
 from traintop_tui.layer_order import LayerChoice, is_share
@@ -43,6 +44,8 @@ class Model(AnalysesModel):
         self.layers = LayerChoice()
         self._flat: dict[Series, tuple[int, bool]] = {}
         """Series -> its size when it was last looked at, and whether it was flat then."""
+        self._meanings: tuple[Run, int, dict[str, Meaning]] | None = None
+        """A run, its size when it was last looked at, and what its series were found to be."""
 
     # --- layers and series ---------------------------------------------------------------------
 
@@ -83,6 +86,53 @@ class Model(AnalysesModel):
             flat = summary.min == summary.max
             self._flat[series] = len(series), flat
         return flat
+
+    def give_role(self, label: str, role: str | None) -> str | None:
+        """Say what a series means; return why that cannot be kept, None where it is.
+
+        Args:
+            label: Of the series.
+            role: `none` for none, None for the one that its name gives.
+        """
+        problem = self.session.give_role(label, role)
+        self._meanings = None
+        if self.replay is not None:
+            self.start_replay(self.replay.step)  # It is judged anew, too.
+        return problem
+
+    def mark_of(self, label: str) -> str:
+        """Say in a word or two that a series is a copy, a mean or the like; empty where it is not.
+
+        Looked at anew each time the run has doubled.
+        """
+        run = self.whole_run
+        if run is None:
+            return ""
+        size = len(run.main) if run.main is not None else 0
+        known = self._meanings
+        if known is None or known[0] is not run or size >= 2 * known[1]:
+            found = meanings(run, self.session.catalogue.refs(run))
+            known = self._meanings = run, size, found
+        meaning = known[2].get(label)
+        return "" if meaning is None else meaning.mark
+
+    def source_of(self, ref: CurveRef) -> str:
+        """Say what a curve is a copy, a mean or a function of, as far as that has been found."""
+        known = self._meanings
+        meaning = None if known is None else known[2].get(ref.label)
+        return "" if meaning is None or meaning.derived_from is None else meaning.mark
+
+    def words_of(self, label: str) -> str:
+        """Say of a series what its role is, who says so if not its name, and what it is besides."""
+        run = self.run
+        refs = [] if run is None else self.catalogue.refs(run)
+        ref = next((ref for ref in refs if ref.label == label), None)
+        if ref is None:
+            return ""
+        by = f" by {ref.role_from}" if ref.role_from in ("you", "settings") else ""
+        said = by or (ref.role is not None and ref.role != label)
+        role = f"{ref.role or 'no role'}{by}" if said else ""
+        return ", ".join(filter(None, (role, self.mark_of(label))))
 
     def reduce(self, ref: CurveRef, edges: Floats) -> Reduced | None:
         """Reduce a curve to columns."""
@@ -222,5 +272,7 @@ class Model(AnalysesModel):
         self.update = updates[self._session]
         if self.replay is not None and self.replay.source is not self.whole_run:
             self.stop_replay()  # Its file was replaced: there is another run now.
+        if self.run is not None and not self.update.more:
+            self.mark_of("")  # Now, and not while a frame is drawn.
         if self.growing:
             self.gpu_history.add(self.gpu.samples, self.extent[1])

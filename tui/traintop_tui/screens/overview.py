@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from textual.containers import Horizontal, Vertical
@@ -86,10 +86,41 @@ class OverviewScreen(RunScreen):
         from traintop_tui.screens.series_picker import SeriesPicker
 
         labels = [ref.label for ref in self.model.catalogue.refs(run)]
-        self.app.push_screen(SeriesPicker(labels, self.model.chosen or []), self._choose)
+        picker = SeriesPicker(
+            labels, self.model.chosen or [], self.model.words_of, self._ask_role_of
+        )
+        self.app.push_screen(picker, self._choose)
 
     def _choose(self, chosen: list[str] | None) -> None:
         if chosen is not None:
             self.model.chosen = chosen or None
             self._grid.enlarged = None
             self.redraw()
+
+    def action_give_role(self) -> None:
+        panels = [panel for panel in self.query(ChartPanel) if panel is self.focused]
+        shown = panels or list(self.query(ChartPanel))[:1]
+        labels = [ref.label for panel in shown for ref in panel.panel.refs]
+        self._ask_role_of(labels[0] if labels else "", self.redraw)
+
+    def _ask_role_of(self, label: str, then: Callable[[], None]) -> None:
+        """Ask for the role of a series; the others can be reached from there."""
+        run = self.model.run
+        refs = [] if run is None else self.model.catalogue.refs(run)
+        if not refs:
+            return
+        from traintop_tui.screens.role_chooser import Given, RoleChooser
+
+        at = next((at for at, ref in enumerate(refs) if ref.label == label), 0)
+
+        def give(given: Given | None) -> None:
+            if given is None:
+                return
+            problem = self.model.give_role(given.label, given.role)
+            if problem is not None:
+                self.notify(problem, severity="warning", markup=False)
+            self.redraw()
+            then()
+
+        marks = {ref.label: self.model.mark_of(ref.label) for ref in refs}
+        self.app.push_screen(RoleChooser([*refs[at:], *refs[:at]], marks), give)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual import on
@@ -21,6 +21,8 @@ class SeriesPicker(Dialog[list[str] | None]):
     Args:
         labels: All series.
         chosen: Those that are drawn at present.
+        words: Says of a series, by label, what it means; the answer may change.
+        ask_role: Called with a label, and with what is to be done when its role has changed.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -28,10 +30,19 @@ class SeriesPicker(Dialog[list[str] | None]):
         Binding("enter", "accept", "Draw", priority=True),
         Binding("down", "to_list", "To the list", show=False),
         Binding("space", "choose", "Choose", show=False),
+        Binding("R", "give_role", "Role", show=False),
     ]
 
-    def __init__(self, labels: Sequence[str], chosen: Sequence[str]) -> None:
+    def __init__(
+        self,
+        labels: Sequence[str],
+        chosen: Sequence[str],
+        words: Callable[[str], str] = lambda _: "",
+        ask_role: Callable[[str, Callable[[], None]], None] | None = None,
+    ) -> None:
         super().__init__()
+        self._words = words
+        self._ask_role = ask_role
         self._box = OptionList()
         self._labels = list(labels)
         self._found: list[str] = []
@@ -42,7 +53,8 @@ class SeriesPicker(Dialog[list[str] | None]):
         """Put the search above the list."""
         with Vertical(classes="dialog"):
             yield Label(
-                "Type to search; Down, then Space chooses; Enter draws (none: the usual charts)"
+                "Type to search; Down, then Space chooses, R gives a role; Enter draws"
+                " (none: the usual charts)"
             )
             yield Input(placeholder="search")
             yield self._box
@@ -67,6 +79,16 @@ class SeriesPicker(Dialog[list[str] | None]):
             self._chosen.append(label)
         self._box.replace_option_prompt_at_index(at, self._prompt(label))
 
+    def action_give_role(self) -> None:
+        """Say what the series under the bar means."""
+        at = self._box.highlighted
+        if at is not None and self._ask_role is not None:
+            self._ask_role(self._found[at], self._tell_again)
+
+    def _tell_again(self) -> None:
+        for at, label in enumerate(self._found):
+            self._box.replace_option_prompt_at_index(at, self._prompt(label))
+
     @on(OptionList.OptionSelected)
     def _clicked(self) -> None:
         self.action_choose()
@@ -80,7 +102,9 @@ class SeriesPicker(Dialog[list[str] | None]):
         self._box.add_options(self._prompt(label) for label in self._found)
 
     def _prompt(self, label: str) -> Content:
-        return Content(f"[{'x' if label in self._chosen else ' '}] {label}")
+        words = self._words(label)
+        means = f"  ({words})" if words else ""
+        return Content(f"[{'x' if label in self._chosen else ' '}] {label}{means}")
 
     def action_to_list(self) -> None:
         self._box.focus()

@@ -150,6 +150,9 @@ class ChartPanel(Canvas):
         readouts = [self.model.value(ref) for ref in self.panel.refs]
         values = ["" if at is None else f" {format_value(at[1])}" for at in readouts]
         labels = labels_for(self.panel.refs, self.size.width - sum(map(cell_width, values)))
+        if len(labels) == 1 and (source := self.model.source_of(self.panel.refs[0])):
+            room = self.size.width - cell_width(labels[0] + values[0]) - 6
+            labels[0] += f" ({source})" if cell_width(source) <= room else ""
         for index, (label, value) in enumerate(zip(labels, values, strict=True)):
             tag = self._tag(index)
             runs += [
