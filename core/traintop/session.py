@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from traintop.cache import storage_for
 from traintop.catalogue import Catalogue
 from traintop.checkpoints import Checkpoints
 from traintop.chosen_axes import ChosenAxes
@@ -78,7 +79,7 @@ class Session:
     ) -> None:
         self.path = path
         self.mirror = mirror
-        self.store = self._filling = Store()
+        self.store = self._filling = Store(storage_for(settings))
         self.settings = settings
         self.catalogue = self._new_catalogue()
         self.given = GivenRoles(None)
@@ -189,6 +190,7 @@ class Session:
         if any(came) and (self._caught_up or self.path == STANDARD_INPUT):
             self._watch.heard(now)
         self._caught_up = not reading
+        self._filling.storage.trim()
         reports = self.reports()
         backlog = self._backlog()
         self._state = self.state(now)
@@ -335,7 +337,7 @@ class Session:
         for source in self._sources:
             source.close()
         self._judges, self._watch = {}, RunWatch(self.path)
-        self._filling = Store()
+        self._filling = Store(storage_for(self.settings))
         self._axes = ChosenAxes(self.settings.axes)
         self._caught_up = False
         self._discovery, self._sources = None, []
@@ -429,7 +431,8 @@ class Session:
         mirror = self.mirror
         remote = [] if mirror is None or not mirror.error else [f"{mirror.url}: {mirror.error}"]
         unread = [f"{path}: {why}" for path, why in left_out]
-        return remote + problem_lines(self.reports()) + unread
+        kept = [self.store.storage.problem] if self.store.storage.problem else []
+        return remote + problem_lines(self.reports()) + unread + kept
 
     def checkpoints(self) -> list[Checkpoint]:
         """Return the checkpoints that the run named or that lie in its folder, by step."""

@@ -71,13 +71,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """Thresholds by detector: `[detectors.loss_spike]`."""
     mutes: list[str] = []
     """Rule ids whose findings are shown as muted and do not count, such as `plateau`."""
+    cache: bool = True
+    """Keep series that are too long for memory in a file, and an index of each large run, so that
+    it opens at once the next time."""
+    cache_folder: str | None = None
+    """Folder for them, else `traintop` in the user's cache folder; taken from your own settings
+    only."""
+    cache_gb: Annotated[float, msgspec.Meta(ge=0)] = 4.0
+    """Most that the indexes may take, in GB: those unused the longest are deleted; taken from your
+    own settings only."""
     keys: dict[str, str] = {}
     """Other keys for actions, by action id; `traintop config keys` lists them."""
 
 
-USERS_OWN = ("on_finding", "webhook")
+USERS_OWN = ("on_finding", "webhook", "cache_folder", "cache_gb")
 """Keys that are taken from the user's own folder or the command line only: a run that was made by
-somebody else must not choose what is executed here, or where its findings are sent."""
+somebody else must not choose what is executed or written here, or where its findings are sent."""
 
 
 EXECUTED = ("target", "python")
