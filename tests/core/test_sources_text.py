@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from traintop.records import LogLines
 from traintop.sources.text import clean, decode, pieces
-from traintop.sources.textlog import TextLog, step_of
+from traintop.sources.textlog import TextLog
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,8 @@ def test_unfinished_sequences_cost_no_more_than_their_length() -> None:
         ("ms/step: 9", None),
         ("step 0.5", None),
         ("step 10ms", None),
-        ("steps: 100", None),
+        ("steps: 100", 100),
+        ("max steps: 100", None),
         ("commit 1234", None),
         ("step 10%", None),
         ("nothing", None),
@@ -110,7 +111,9 @@ def test_unfinished_sequences_cost_no_more_than_their_length() -> None:
     ],
 )
 def test_step_of(line: str, step: int | None) -> None:
-    assert step_of(line) == step
+    (item,) = TextLog().feed(line.encode() + b"\n")
+    assert isinstance(item, LogLines)
+    assert item.steps == [-1 if step is None else step]
 
 
 def read(*chunks: bytes) -> tuple[list[str], list[int]]:
@@ -119,10 +122,10 @@ def read(*chunks: bytes) -> tuple[list[str], list[int]]:
     lines: list[str] = []
     steps: list[int] = []
     for item in items:
-        assert isinstance(item, LogLines)
-        lines += item.lines
-        steps += item.steps
-    assert log.tally.records == len(lines)
+        if isinstance(item, LogLines):
+            lines += item.lines
+            steps += item.steps
+    assert log.tally.lines == len(lines)
     return lines, steps
 
 

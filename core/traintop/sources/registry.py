@@ -218,8 +218,8 @@ def _separated_values(place: Place) -> SeparatedValues:
     return SeparatedValues(place.table, place.split_table)
 
 
-def _text(_place: Place) -> TextLog:
-    return TextLog()
+def _text(place: Place) -> TextLog:
+    return TextLog(place.split_table("train"), place.split_table)
 
 
 BINARY_FORMATS: tuple[Format, ...] = ()

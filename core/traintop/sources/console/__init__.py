@@ -1,0 +1,1 @@
+"""Metrics that a program prints: series are found in lines of console text of any make."""

@@ -1,0 +1,370 @@
+"""Which of the lines that look like records are records of the training.
+
+Settings, source code and sentences hold names and numbers too. Records repeat, and their counter
+grows: what has been seen only once is held back, and handed over in its place when it is believed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+from traintop.sources.console.position import Position
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from traintop.sources.console.record import Record
+    from traintop.sources.console.rowbuffer import RowBuffer
+
+HELD = 4096
+"""Records held back while nothing is believed yet."""
+HELD_OF_FAMILY = 64
+FAMILIES = 2048
+"""Families of lines that are remembered; a text with more is no log of a training."""
+NEAR = 8
+"""A measurement without a counter belongs to a record at most so many lines before it."""
+REPEATS = 5
+"""So many lines of one make and no counter anywhere are a series by their number."""
+REPRINTED = 16
+SIDE_TABLES = 32
+
+
+class _Family:
+    """Lines of one make."""
+
+    __slots__ = (
+        "believed",
+        "growth",
+        "held",
+        "kinds",
+        "last",
+        "of_rank",
+        "recent",
+        "secondary",
+        "steps",
+        "table",
+        "times",
+        "trusted",
+    )
+
+    def __init__(self) -> None:
+        self.believed = False
+        self.secondary = False
+        """Whether others were believed before it."""
+        self.trusted = False
+        """Whether a fall of its counter is that of the run."""
+        self.growth = 0
+        self.times = 0
+        self.last: tuple[float, float] | None = None
+        self.steps: set[float] = set()
+        self.held: deque[Record] = deque(maxlen=HELD_OF_FAMILY)
+        self.table: str | None = None
+        self.kinds: set[tuple[str, ...]] = set()
+        self.recent: dict[str, deque[tuple[tuple[float, float], tuple[str, ...]]]] = {}
+        """The newest records, by the names of their measurements."""
+        self.of_rank: dict[str, tuple[str, ...]] = {}
+        """What the rank that is shown said last, by the same."""
+
+    def differ(self, record: Record) -> int:
+        """How many records with different values there were: settings are printed again as is."""
+        if len(self.kinds) < HELD_OF_FAMILY:
+            self.kinds.add(record.numbers())
+        return len(self.kinds)
+
+
+class Admission:
+    """Believes records or holds them back, gives them their place, and passes them on.
+
+    Args:
+        rows: Where they go.
+        main: The table of records that do not say what part of the data they speak of.
+        split_table: Names the tables of those that do.
+    """
+
+    def __init__(self, rows: RowBuffer, main: str, split_table: Callable[[str], str]) -> None:
+        self.position = Position()
+        self._rows = rows
+        self._main = main
+        self._split_table = split_table
+        self._families: dict[str, _Family] = {}
+        self._held: deque[Record] = deque(maxlen=HELD)
+        self._begun = False
+        self._line = -NEAR
+        """The line of the newest record that was believed."""
+        self._after: str | None = None
+        """The part of the data that record was of."""
+        self._rank: int | None = None
+        self._loop: Record | None = None
+        """The newest state of a progress bar or a pass over validation data: the next one may
+        replace it."""
+        self._unplaced: list[Record] = []
+        """Records that wait for the progress bar that tells their step."""
+        self._cadence = 0.0
+        self._bar_total = 0.0
+        self._side_tables = 0
+
+    # --- taking in ---------------------------------------------------------------------------
+
+    def admit(self, record: Record) -> None:
+        """Take a record in."""
+        if record.broken:
+            return
+        if record.count is not None and record.epoch is None and not record.over_run:
+            known = self.position.epoch
+            record.epoch = None if math.isnan(known) else known
+        elif record.epoch is not None and record.values is None and not record.plan.dictionary:
+            self.position.enter_epoch(record.epoch)
+        family = self._families.get(record.family)
+        if family is None:
+            if len(self._families) >= FAMILIES:
+                return
+            family = self._families[record.family] = _Family()
+        self._count(family, record)
+        if family.believed:
+            self._believe(family, record)
+        elif not self._begun:
+            self._hold(family, record)
+        elif record.counted:
+            self._admit_counted(family, record)
+        else:
+            self._admit_uncounted(family, record)
+
+    def _count(self, family: _Family, record: Record) -> None:
+        family.times += 1
+        record.secondary = family.secondary
+        if record.counted:
+            order = record.order
+            if family.last is not None and order > family.last:
+                family.growth += 1
+                family.trusted = True
+            family.last = order
+
+    def _hold(self, family: _Family, record: Record) -> None:
+        self._held.append(record)
+        if family.growth >= (1 if record.metric else 2):
+            self._begin(family)
+        elif not record.counted and record.result and family.differ(record) >= REPEATS:
+            known = (self._families[held.family] for held in self._held if held.counted)
+            if not any(family.growth for family in known):
+                self._begin(family)
+
+    def _begin(self, family: _Family) -> None:
+        """The first family is believed: look again at what was held back, in its order."""
+        family.believed = self._begun = True
+        held, self._held = self._held, deque(maxlen=HELD)
+        ranks = [record.rank for record in held if record.rank is not None]
+        self._rank = min(ranks, default=None)
+        for record in held:
+            of = self._families[record.family]
+            if of.believed:
+                self._believe(of, record)
+                continue
+            self._release_loop()
+            if record.counted:
+                self._admit_counted(of, record)
+            elif self.position.known:
+                self._admit_uncounted(of, record)
+
+    def _admit_counted(self, family: _Family, record: Record) -> None:
+        record.secondary = family.secondary = True
+        if record.metric and not self._strays(record):
+            family.believed = True
+            self._believe(family, record)
+            return
+        family.held.append(record)
+        if family.growth >= 2 and len(family.held) >= 3:
+            self._set_aside(family, record)
+
+    def _strays(self, record: Record) -> bool:
+        """Whether a record of a family not known stands before the newest of its table, or far
+        beyond all that was seen.
+        """  # noqa: D205 - the sentence is long
+        if record.count is None or record.inner or self.position.axis != "step":
+            return False
+        last = self._rows.last_step(self._table(record))
+        return record.count < last or record.count > self.position.horizon
+
+    def _admit_uncounted(self, family: _Family, record: Record) -> None:
+        near = record.line - self._line <= NEAR
+        if record.certain or (record.metric and near):
+            self._believe(family, record)
+            return
+        if not record.plan.sure and record.values is None:
+            return
+        family.held.append(record)
+        family.steps.add(self.position.step)
+        if len(family.steps) >= 3:
+            self._set_aside(family, record)
+
+    def _set_aside(self, family: _Family, record: Record) -> None:
+        """Believe a family late: its records go to a table of their own, in their order."""
+        if self._side_tables >= SIDE_TABLES:
+            return
+        self._side_tables += 1
+        name = "_".join("".join(c if c.isalnum() else " " for c in record.names()[0]).split())
+        family.table = f"{self._main}/{name[:32] or 'other'}"
+        family.believed = True
+        held = list(family.held)
+        family.held.clear()
+        for one in held:
+            self._believe(family, one)
+
+    # --- passing on --------------------------------------------------------------------------
+
+    def _believe(self, family: _Family, record: Record) -> None:
+        if record.plan.dictionary and record.count is None and record.epoch is not None:
+            if self.position.axis != "step" or self._bar_total or self._unplaced:
+                self._line = record.end
+                self._wait_for_bar(record)
+                return
+        elif self._unplaced:
+            self._place_unplaced()
+        waiting = self._loop
+        if waiting is not None and (
+            waiting.family != record.family
+            or (waiting.split is None and waiting.order != record.order)
+            or waiting.order > record.order
+        ):
+            self._release_loop()
+        if record.replaces or (
+            record.split is not None and record.count is not None and record.count < record.total
+        ):
+            self._loop = record
+            self._line, self._after = record.end, record.split
+            return
+        self._loop = None
+        self._put(record, family.table)
+
+    def _release_loop(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            self._put(loop, self._families[loop.family].table)
+
+    def _put(self, record: Record, table: str | None) -> None:
+        if self._is_repeated(record):
+            return
+        if record.split is None and not record.counted and record.line - self._line <= 3:
+            record.split = self._after
+        place = self.position.place(record)
+        if math.isnan(place.step):
+            return
+        if record.secondary and place.step > self.position.horizon:
+            return
+        name = table or self._table(record)
+        family = self._families[record.family]
+        if place.step < self._rows.last_step(name) and not family.trusted and table is None:
+            place = place._replace(step=self._rows.last_step(name))
+        if table is None:
+            self.position.move(record, place)
+        self._rows.add(name, place, record.plan, record.parts, record.values)
+        self._line, self._after = record.end, record.split
+
+    def _table(self, record: Record) -> str:
+        name = self._main if record.split is None else self._split_table(record.split)
+        if record.rank is None or record.rank == self._rank:
+            return name
+        if self._rank is None:
+            self._rank = record.rank
+            return name
+        head, _, tail = name.rpartition("/")
+        return f"{head}/rank{record.rank:05d}/{tail}" if head else f"rank{record.rank:05d}/{tail}"
+
+    def _is_repeated(self, record: Record) -> bool:
+        """Whether another rank, or the end of the log, says again what was said already."""
+        family = self._families[record.family]
+        key = ",".join((record.split or "", *record.names()))
+        numbers = record.numbers()
+        if record.rank is not None and self._rank is not None and record.rank != self._rank:
+            if family.of_rank.get(key) == (*map(str, record.order), *numbers):
+                return True
+        elif record.rank is not None:
+            family.of_rank[key] = (*map(str, record.order), *numbers)
+        if record.rank not in (None, self._rank):
+            return False
+        recent = family.recent.setdefault(key, deque(maxlen=REPRINTED))
+        mine = (record.order if record.counted else (self.position.step, -1.0), numbers)
+        if recent and record.counted and recent[-1][0] == mine[0]:
+            return True
+        if mine in (list(recent)[1:] if record.counted else recent):
+            return not math.isnan(self.position.step)
+        recent.append(mine)
+        return False
+
+    # --- records whose step a progress bar tells ----------------------------------------------
+
+    def see_bar(self, count: float, total: float) -> None:
+        """Take in the state of a progress bar without measurements."""
+        if not self._unplaced:
+            return
+        if self._bar_total and total != self._bar_total:
+            return
+        self._bar_total = total
+        self._place_unplaced(count)
+
+    def _wait_for_bar(self, record: Record) -> None:
+        self._unplaced.append(record)
+        if len(self._unplaced) >= HELD_OF_FAMILY:
+            self._place_unplaced()
+
+    def _place_unplaced(self, count: float | None = None) -> None:
+        waiting, self._unplaced = self._unplaced, []
+        training = [r for r in waiting if not _is_evaluation(r)]
+        last = self.position.step if self.position.axis == "step" else 0.0
+        steps: dict[int, float] = {}
+        if count is not None and len(training) == 1 and count > last:
+            if last > 0:
+                self._cadence = count - last
+            steps[id(training[0])] = count
+        elif training and (self._cadence or (count is not None and count > last)):
+            top = training[-1].epoch or 1.0
+            for number, record in enumerate(training, start=1):
+                if self._cadence:
+                    steps[id(record)] = last + number * self._cadence
+                elif count is not None:
+                    steps[id(record)] = float(round(count * (record.epoch or 0.0) / top))
+        for record in waiting:
+            step = steps.get(id(record))
+            if step is not None:
+                record.count, record.over_run = step, True
+            self._release_loop()
+            self._put(record, self._families[record.family].table)
+
+    # --- the end -----------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Pass on what waits only for its neighbour."""
+        if self._unplaced:
+            self._place_unplaced()
+        self._release_loop()
+
+    def finish(self) -> None:
+        """Nothing more will come: believe what a short log has room to say."""
+        if not self._begun:
+            counted = [r for r in self._held if r.counted and r.result]
+            uncounted = [r for r in self._held if not r.counted and r.result]
+            if counted:
+                self._begin(self._families[counted[0].family])
+            elif len(uncounted) >= 3 and len({r.family for r in uncounted}) < len(uncounted):
+                most = max(uncounted, key=lambda r: self._families[r.family].times)
+                self._begin(self._families[most.family])
+        self.settle()
+
+    def left_aside(self) -> dict[str, int]:
+        """The names of what was never believed, and how often each was met."""
+        names: dict[str, int] = {}
+        held = [
+            *self._held,
+            *(r for f in self._families.values() if not f.believed for r in f.held),
+        ]
+        for record in held:
+            for name in record.names():
+                names[name] = names.get(name, 0) + 1
+        return names
+
+
+def _is_evaluation(record: Record) -> bool:
+    """Whether a record is of an evaluation, or sums up the whole training."""
+    names = record.names()
+    return not any(name in ("loss", "grad_norm", "learning_rate") for name in names)

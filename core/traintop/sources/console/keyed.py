@@ -1,0 +1,390 @@
+"""The fields of a line: each number with the name before it and the unit behind it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Literal
+
+from traintop.sources.console.numbers import RATE, UNITS, is_count
+from traintop.sources.console.vocabulary import (
+    EPOCHS,
+    INNER,
+    NOT_COUNTED,
+    PLURAL,
+    STEPS,
+    STOP_WORDS,
+    is_metric,
+    normal,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Kind = Literal["value", "average", "share", "count", "name", "skip"]
+
+_COUNTERS = frozenset(STEPS) | EPOCHS | INNER
+_OPENERS = re.compile(
+    r"(?:[\"'\[({<#]|\b(?:tensor|array|Array|float|np\.float\d+|np\.int\d+|numpy\.float\d+"
+    r"|jnp\.float\d+|DeviceArray|FloatTensor)\s*\(|\s)+$"
+)
+_SEPARATOR = re.compile(r"\s*(?:[:=]+>?|->|=>|：|≈|~)\s*$")
+_KEY = re.compile(
+    r"(?:[^\W\d][\w./@%#+&*-]*|[%$#])(?:'s)?"
+    r"(?: [A-Za-z(%@/][\w./@%+&*()-]*)*"
+    r"(?:\s?\([\w\s./%@,#-]{1,24}\)|\[[\w\s./%@,-]{1,24}\])?\s*$"
+)
+_SECTION_END = re.compile(r"(?:[:\])>|]|\s-)\s*$")
+_QUOTED = re.compile(r"(['\"])([^'\"]{1,120})\1\s*$")
+_UNIT_WORD = re.compile(r"[A-Za-zµμ%°][A-Za-zµμ%/²·_]*")
+_NEXT_FIELD = re.compile(r"[|,;\t\])}]|\s{2,}|$")
+_NESTED = re.compile(
+    r"[\"']([^\"']{1,80})[\"']\s*:\s*\{|([A-Za-z_]\w*)\[(?=[A-Za-z_]\w*[=:])|([{\[])|([}\]])"
+)
+_CLOCK_END = re.compile(r"\d\d(?:\.\d+)?$")
+
+
+class Field:
+    """A number of a line."""
+
+    __slots__ = (
+        "before",
+        "counter",
+        "explicit",
+        "glued",
+        "index",
+        "key_start",
+        "kind",
+        "leads",
+        "name",
+        "text",
+        "total",
+        "unit",
+    )
+
+    def __init__(self, index: int, text: str) -> None:
+        self.index = index
+        """Which number of the line it is."""
+        self.text = text
+        self.kind: Kind = "value"
+        self.name = ""
+        self.counter = ""
+        """The name of the counter that it may be; `#` for one without a name."""
+        self.total = -1
+        """The index of the number that it is written as a share of."""
+        self.unit = ""
+        self.glued = False
+        self.explicit = False
+        """Whether `:` or `=` stands between the name and the number."""
+        self.leads = False
+        """Whether nothing stands before it."""
+        self.before = ""
+        """What stands before the name, back to the last number."""
+        self.key_start = 0
+
+
+def fields_of(line: str, numbers: Sequence[re.Match[str]], first: int, start: int) -> list[Field]:
+    """The fields of the numbers from `first` on, the message beginning at `start`."""
+    fields: list[Field] = []
+    path: list[str] = []
+    nested = "{" in line or "[" in line
+    count = len(numbers)
+    ends = [n.end() for n in numbers]
+    skip: set[int] = set()
+    totals: dict[int, int] = {}
+    ranges: set[int] = set()
+    _compounds(line, numbers, first, skip, totals, ranges)
+    previous: Field | None = None
+    for index in range(first, count):
+        found = numbers[index]
+        field = Field(index, found[0])
+        fields.append(field)
+        before = index - 2 if index in ranges else index - 1
+        begin = ends[before] if before >= first else start
+        gap = line[begin : numbers[before + 1].start()]
+        after = line[found.end() : numbers[index + 1].start() if index + 1 < count else len(line)]
+        if nested:
+            _follow(gap, path)
+        field.key_start = begin
+        if index in skip:
+            field.kind = "skip"
+            previous = None if index + 1 in ranges else field
+            continue
+        _read_unit(field, after)
+        if _belongs_to_name(gap, after):
+            field.kind = "name"
+            previous = field
+            continue
+        inner = gap.strip()
+        if (
+            inner in ("(", "/(", "avg:", "(avg:", "(avg")
+            and previous is not None
+            and previous.name
+            and after.lstrip()[:1] in (")", "%")
+        ):
+            field.kind = "average" if previous.kind == "value" and not previous.counter else "skip"
+            if field.kind == "average":
+                field.name = previous.name
+                if (
+                    found[0].startswith("+")
+                    or previous.name.startswith("avg")
+                    or (is_count(found[0]) and not is_count(previous.text))
+                ):
+                    field.kind = "skip"  # Coqui: by how much an average has changed.
+            previous = None
+            continue
+        pair = (
+            previous is not None
+            and previous.leads
+            and previous.counter == "epoch"
+            and after[:1] == "]"
+        )
+        if (
+            index > first
+            and inner in ("", ",", "], [", "),", "~")
+            and previous is not None
+            and not pair
+        ):
+            field.kind = "skip"  # further numbers of a list
+            continue
+        field.total = totals.get(index, -1)
+        _name(field, gap, after, previous, path, line[start : found.start()], start)
+        if previous is not None and _is_sentence(previous, field, gap):
+            previous.kind, field.name = "skip", previous.name
+        previous = field
+    return fields
+
+
+def _compounds(
+    line: str,
+    numbers: Sequence[re.Match[str]],
+    first: int,
+    skip: set[int],
+    totals: dict[int, int],
+    ranges: set[int],
+) -> None:
+    """Find times of day, dates, versions, durations and `a/b`; totals are no fields themselves."""
+    count = len(numbers)
+    for i in range(first, count):
+        end = numbers[i].end()
+        after = line[end : end + 3]
+        text = numbers[i][0]
+        if re.match(r"\.\d", after):
+            skip.add(i)
+        if i + 1 == count:
+            continue
+        glue = line[end : numbers[i + 1].start()]
+        follower = numbers[i + 1][0]
+        if glue == ":" and text.isdigit() and len(text) < 4 and _CLOCK_END.match(follower):
+            skip.update((i, i + 1))
+        elif glue == "-" and text.isdigit() and follower.isdigit():
+            skip.add(i)
+            if len(text) == 4 and len(follower) == 2:
+                skip.add(i + 1)
+            elif line[numbers[i].start() - 1 : numbers[i].start()] == "[":
+                ranges.add(i + 1)  # MXNet: `Batch [20-40]`
+        elif glue.strip() in ("/", "of", "out of") and is_count(text) and is_count(follower):
+            if i in totals.values():
+                skip.update((i - 1, i, i + 1))
+            else:
+                totals[i] = i + 1
+                skip.add(i + 1)
+        elif re.fullmatch(r"[dhm]\s?|h:|\s?days?,?\s", glue) and text.isdigit():
+            skip.update((i, i + 1))
+
+
+def _read_unit(field: Field, after: str) -> None:
+    found = _UNIT_WORD.match(after)
+    if found is not None:
+        rate = RATE.match(after)
+        field.unit = rate[0] if rate else found[0]
+        field.glued = True
+        return
+    words = after.lstrip(" ")
+    rate = RATE.match(words)
+    found = _UNIT_WORD.match(words)
+    unit = rate[0] if rate else found[0] if found and found[0] in UNITS else ""
+    if not unit or re.match(r"\s*[:=]", words[len(unit) :]):
+        return
+    if "/" in unit or unit in UNITS or _NEXT_FIELD.match(words[len(unit) :].lstrip(" ")):
+        field.unit = unit
+
+
+def _belongs_to_name(gap: str, after: str) -> bool:
+    """Whether a number is part of a word: `top-1 acc`, `blocks/0/mlp`, `lr[0]: 0.1`."""
+    word = re.search(r"([A-Za-z][\w./]*)([-/\[(#]| #)$", gap)
+    if word is None:
+        return bool(re.search(r"[A-Za-z0-9]-$", gap)) and after[:1].isalpha()
+    if normal(word[1].rpartition("/")[2]) in _COUNTERS and word[2] != "/":
+        return False
+    if word[2] in ("[", "("):
+        return re.match(r"[\])]\s*[:=]", after) is not None
+    if word[2] == " #":
+        return after[:1] == ":"
+    return re.match(r"[/:=_(. -](?!\s*[|,;]|\s*$)", after) is not None
+
+
+def _name(
+    field: Field,
+    gap: str,
+    after: str,
+    previous: Field | None,
+    path: list[str],
+    before: str,
+    begin: int,
+) -> None:
+    """Find the name before a number, or behind it; and whether it is a counter."""
+    text = gap
+    if previous is not None and previous.kind != "name":
+        text = _without_unit(text, previous)
+    joined = ""
+    if previous is not None and previous.kind == "name":
+        joined = before  # the name goes on over the number before
+        text = joined
+    key = _OPENERS.sub("", text)
+    stripped = _SEPARATOR.sub("", key)
+    field.explicit = stripped != key
+    opener = text[len(key) :].strip()
+    quoted = _QUOTED.search(stripped)
+    if quoted is not None and field.explicit:
+        field.name, start = quoted[2], quoted.start()
+    else:
+        found = _KEY.search(stripped)
+        name, start = (found[0], found.start()) if found else ("", len(stripped))
+        if not field.explicit and stripped[:start].endswith((".", "_")):
+            name = ""
+        field.name = _without_stop_words(name)
+    field.key_start = begin + start if joined else field.key_start + len(gap) - len(text) + start
+    field.before = stripped[:start]
+    field.leads = previous is None and not field.before.strip(" \t[(")
+    if path and any(path) and field.name:
+        field.name = "/".join([*filter(None, path), field.name])
+    _count(field, opener, after, previous)
+    if not field.name and not field.counter and not opener:
+        _name_behind(field, after)
+
+
+def _count(field: Field, opener: str, after: str, previous: Field | None) -> None:
+    """Say whether a number counts, by its name or by how it is written."""
+    if field.explicit and normal(field.name) in EPOCHS and not is_count(field.text):
+        field.counter = "epoch"  # Hugging Face counts parts of epochs.
+        return
+    if not is_count(field.text) or (opener and after[:1] == "," and not field.leads):
+        return
+    name = (
+        re.sub(r"\s?[(\[].*$", "", field.name)
+        if "(" in field.name or "[" in field.name
+        else field.name
+    )
+    if name != field.name:
+        field.before += field.name[len(name) :]
+    whole = normal(name).strip("#_-")
+    last = normal(name.replace("-", " ").replace(".", " ").rpartition(" ")[2]).strip("#")
+    words = normal(name).replace("-", "_").split("_")
+    if whole in _COUNTERS or (last in _COUNTERS and "/" not in last):
+        counted = whole if whole in _COUNTERS else last
+        amount = (
+            len(words) > 1
+            and whole not in _COUNTERS
+            and words[-2] in NOT_COUNTED
+            and words[-3:-1] != ["end", "of"]
+        )
+        if last in PLURAL and not (field.leads or not field.before.strip()):
+            amount = amount or whole != counted or counted != "steps"
+        if field.glued and field.unit not in ("it", "e"):
+            amount = True
+        if not amount:
+            field.counter = counted
+            if whole not in _COUNTERS:
+                field.before += " " + name[: len(name) - len(last)]
+            return
+    bracketed = opener.endswith(("[", "("))
+    if field.leads and field.name == "s" and field.explicit:
+        field.counter = "step"  # llm.c
+        return
+    if field.total >= 0:
+        epoch_before = previous is not None and bool(previous.counter)
+        named = re.match(r"\s*(?:batches|steps|iters|iterations|it\b|\[)", after) is not None
+        if not field.name or (bracketed and not is_metric(field.name)):
+            field.counter = "#"
+            field.before += " " + field.name
+        elif named and epoch_before:
+            field.counter = "#"
+        if field.counter:
+            field.name = ""
+        return
+    if normal(field.name) in ("train", "training") and re.match(r"\s*\[\s*$", after):
+        field.counter, field.before = "epoch", field.name
+        return
+    if not field.name:
+        if field.leads and not opener and re.match(r":(?:\t|\s{2,})[A-Za-z]", after):
+            field.counter = "step"  # CatBoost
+        elif previous is not None and previous.counter and bracketed and after[:1] in ("]", ")"):
+            field.counter = "#"
+        elif field.leads and opener == "[" and re.match(r"\]", after):
+            field.counter = "step"
+        elif field.leads and opener == "[" and re.match(r",\s*\d*", after):
+            field.counter = "epoch"
+        elif (
+            previous is not None
+            and previous.leads
+            and previous.counter == "epoch"
+            and after[:1] == "]"
+        ):
+            field.counter = "#"
+
+
+def _is_sentence(previous: Field, field: Field, gap: str) -> bool:
+    """Whether a number stands in the midst of a name: `Accuracy on the 50000 test images: 54 %`."""
+    return (
+        previous.kind == "value"
+        and not previous.explicit
+        and previous.name.count(" ") > 1
+        and field.explicit
+        and _NEXT_FIELD.match(gap) is None
+        and re.search(r"[|,;\t]", gap) is None
+    )
+
+
+def _name_behind(field: Field, after: str) -> None:
+    """The words behind a number name it where none stand before: `4688.25 ms`, `28.8% bf16 MFU`."""
+    end = _NEXT_FIELD.search(after)
+    words = after[: end.start() if end else None].strip()
+    rate = RATE.match(words)
+    if rate is not None and rate.end() == len(words):
+        field.name = words
+        return
+    bare = words.removeprefix("%").strip() if field.unit == "%" else words
+    if bare in ("ms", "s", "sec") or (
+        re.fullmatch(r"[A-Za-z][\w/%]*(?: [A-Za-z][\w/%]*){0,2}", bare)
+        and (field.unit == "%" or RATE.search(bare))
+    ):
+        field.name = bare
+
+
+def _without_unit(text: str, previous: Field) -> str:
+    """What stands between two numbers without the unit of the first."""
+    if not previous.unit:
+        return text
+    lead = len(text) - len(text.lstrip(" "))
+    if text[lead:].startswith(previous.unit):
+        return text[lead + len(previous.unit) :]
+    return text
+
+
+def _without_stop_words(name: str) -> str:
+    words = name.strip().split(" ")
+    while words and words[0].lower() in STOP_WORDS:
+        words.pop(0)
+    while words and words[-1].lower() in STOP_WORDS:
+        words.pop()
+    return " ".join(words)
+
+
+def _follow(gap: str, path: list[str]) -> None:
+    """Keep account of the objects that a number is nested in."""
+    for found in _NESTED.finditer(gap):
+        if found[4]:
+            if path:
+                path.pop()
+        elif len(path) < 8:
+            path.append(found[1] or found[2] or "")

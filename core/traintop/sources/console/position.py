@@ -1,0 +1,145 @@
+"""Where in the training a record stands, from the counters of its line and of the lines before."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from traintop.sources.console.record import Record
+    from traintop.sources.placing import Axis
+
+
+FAR = 20.0
+FAR_AT_LEAST = 1000.0
+
+
+class Place(NamedTuple):
+    """The place of a record."""
+
+    step: float
+    epoch: float
+    axis: Axis
+
+
+class _Loop:
+    """A counter that may begin anew in each epoch."""
+
+    def __init__(self) -> None:
+        self.epoch = math.nan
+        self.last = math.nan
+        self.first = math.nan
+        self.stride = 0.0
+        self.longest = 0.0
+        self.offset = 0.0
+
+
+class Position:
+    """Follows the counters of one log.
+
+    Steps are those written. A counter within the epoch becomes a step by the number of iterations
+    in an epoch: the total that is written beside it (`[50/6207]`), or the largest count met. What
+    is measured without a step of its own stands at the last step; where no line has one, epochs
+    count, and where there are none either, records.
+    """
+
+    def __init__(self) -> None:
+        self.step = math.nan
+        self.epoch = math.nan
+        self.axis: Axis | None = None
+        self._top = 0.0
+        self._base = math.nan
+        self._loops: dict[str, _Loop] = {}
+        self._main_total = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether some record has a place already."""
+        return self.axis is not None
+
+    @property
+    def horizon(self) -> float:
+        """A counter beyond this is none: what ranks write at once may run into one number."""
+        return FAR * max(self._top, FAR_AT_LEAST)
+
+    def enter_epoch(self, epoch: float) -> None:
+        """Take in a heading that names an epoch."""
+        self.epoch = epoch
+        if math.isnan(self._base):
+            self._base = 0.0 if epoch < 1 else 1.0
+
+    def place(self, record: Record) -> Place:
+        """Find the place of a record; what it means for those that follow is for `move`."""
+        count, epoch = record.count, record.epoch
+        if count is not None and not self._is_elsewhere(record):
+            return Place(self._step(record, count), self._epoch_of(epoch), "step")
+        if self.axis == "step":
+            return Place(self.step, self._epoch_of(epoch), "step")
+        if epoch is not None and self.axis != "record" and epoch == math.floor(epoch):
+            if self.axis is None or epoch >= self.step or record.split is not None or epoch == 0:
+                return Place(epoch, epoch, "epoch")
+            if epoch <= 1:
+                return Place(epoch, epoch, "epoch")
+        if self.axis == "epoch" and epoch is None:
+            return Place(self.step, self.epoch, "epoch")
+        number = 0.0 if math.isnan(self.step) else self.step + record.advances
+        return Place(number, self._epoch_of(epoch), "record")
+
+    def move(self, record: Record, place: Place) -> None:
+        """Stand where a record stands."""
+        if record.split is None and record.total and not self._main_total:
+            self._main_total = record.total
+        self.step, self.axis = place.step, place.axis
+        self._top = max(self._top, place.step)
+
+    def _epoch_of(self, epoch: float | None) -> float:
+        return self.epoch if epoch is None else epoch
+
+    def _is_elsewhere(self, record: Record) -> bool:
+        """Whether a record counts through other data than those of the training."""
+        if math.isnan(self.step) or self.axis != "step":
+            return record.split is not None and (record.inner or record.total > 0)
+        if record.split is not None:
+            return record.inner or record.total > 0 or record.epoch is not None
+        return record.inner and 0 < record.total != self._main_total > 0 and record.secondary
+
+    def _step(self, record: Record, count: float) -> float:
+        epoch = self.epoch if record.epoch is None else record.epoch
+        if record.over_run:
+            return count
+        loop = self._loops.get(record.family)
+        if loop is None:
+            loop = self._loops[record.family] = _Loop()
+        if math.isnan(epoch):
+            return self._without_epoch(record, loop, count)
+        if math.isnan(self._base):
+            self._base = 0.0 if epoch < 1 else 1.0
+        if record.inner and record.total:
+            return max(epoch - self._base, 0.0) * record.total + count
+        return self._within(record, loop, count, epoch)
+
+    def _within(self, record: Record, loop: _Loop, count: float, epoch: float) -> float:
+        """The step of a counter beside an epoch, which may rise over the run or begin anew."""
+        if epoch != loop.epoch:
+            begins_anew = record.inner or count <= loop.last
+            if math.isnan(loop.epoch):
+                loop.first = count
+            elif epoch > loop.epoch and begins_anew:
+                length = record.total or loop.longest + (0.0 if loop.first else loop.stride)
+                loop.offset += length * (epoch - loop.epoch)
+            elif epoch < loop.epoch:
+                loop.offset = 0.0
+            loop.epoch, loop.longest = epoch, 0.0
+        elif count > loop.last:
+            loop.stride = count - loop.last
+        loop.last, loop.longest = count, max(loop.longest, count)
+        return loop.offset + count
+
+    def _without_epoch(self, record: Record, loop: _Loop, count: float) -> float:
+        """The step of a counter with no epoch: one that was full begins the next pass."""
+        if record.total and count < loop.last and loop.last >= record.total > 1 and record.inner:
+            loop.offset += record.total
+        elif count < loop.last and loop.offset and record.inner:
+            loop.offset = 0.0
+        loop.last = count
+        return loop.offset + count
