@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -126,15 +129,15 @@ def test_same_seed_same_curve_other_seed_another() -> None:
     assert run(classifier(), seed=11).result["losses"] != first["losses"]
 
 
-def test_unshuffled_data_comes_in_another_order_for_each_seed() -> None:
-    data = torch.arange(40.0).reshape(40, 1)
-    for loader in ([data[i : i + 2] for i in range(20)], torch.utils.data.DataLoader(data, 2)):
-        seen: list[list[float]] = []
+def test_each_seed_trains_on_the_batches_at_rest_in_an_order_of_its_own() -> None:
+    data = torch.arange(80.0).reshape(80, 1)
+    for loader in ([data[i : i + 2] for i in range(40)], torch.utils.data.DataLoader(data, 2)):
+        seen: list[tuple[float, ...]] = []
 
         def step(
-            model: nn.Module, batch: torch.Tensor, seen: list[list[float]] = seen
+            model: nn.Module, batch: torch.Tensor, seen: list[tuple[float, ...]] = seen
         ) -> torch.Tensor:
-            seen.append(batch[:, 0].tolist())
+            seen.append(tuple(batch[:, 0].tolist()))
             loss: torch.Tensor = model(batch * 0 + 1).square().mean()
             return loss
 
@@ -144,10 +147,74 @@ def test_unshuffled_data_comes_in_another_order_for_each_seed() -> None:
             step=step,
             optimizer=lambda params: torch.optim.SGD(params, lr=0.1),
         )
-        run(target, options={"num_it": 10, "end_lr": 1e-3})
-        assert len(seen) == 40
-        assert seen[:10] == seen[10:20]  # at rest and in training, the same batches
-        assert seen[:10] != seen[20:30]
+        run(target, options={"num_it": 40, "end_lr": 1e-3})
+        at_rest, first, second = seen[:20], seen[20:60], seen[60:]
+        assert len(set(at_rest)) == 20
+        # All of them, then all of them again.
+        for lap in (first[:20], first[20:], second[:20], second[20:]):
+            assert set(lap) == set(at_rest)
+        assert first != second
+
+
+def test_large_batches_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lr_find, "POOL_BYTES", 100)
+    seen: set[float] = set()
+
+    def step(model: nn.Module, batch: torch.Tensor) -> torch.Tensor:
+        seen.add(float(batch[0, 0]))
+        loss: torch.Tensor = model(batch * 0 + 1).square().mean()
+        return loss
+
+    target = Target(
+        model=nn.Linear(1, 1),
+        train=list(torch.arange(80.0).reshape(40, 2, 1)),
+        step=step,
+        optimizer=lambda params: torch.optim.SGD(params, lr=0.1),
+    )
+    run(target, options={"num_it": 40, "end_lr": 1e-3})
+    assert len(seen) == 13  # of 8 bytes each; the last is the one that is too much
+
+
+def saved_state(target: Target) -> Any:
+    """The state of the target's optimizer after a few steps."""
+    model = copy.deepcopy(target.model)
+    assert target.optimizer is not None
+    assert target.loss is not None
+    optimizer = target.optimizer(model.parameters())
+    for inputs, labels in itertools.islice(target.train or (), 5):
+        optimizer.zero_grad()
+        target.loss(model(inputs), labels).backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
+        optimizer.step()
+    return optimizer.state_dict()
+
+
+def test_it_begins_with_the_optimizer_state_of_the_checkpoint_where_asked_to() -> None:
+    target = classifier()
+    target.optimizer = lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9)
+    state = saved_state(target)
+    before = copy.deepcopy(state)
+    how = {"start_lr": 0.01, "end_lr": 0.1, "num_it": 20}
+    fresh = run(target, options=how, optimizer_state=state).result["losses"]
+    warm = run(target, options=how | {"fresh": 0}, optimizer_state=state).result["losses"]
+    assert warm[0] == fresh[0]  # before any step
+    assert warm[1] != fresh[1]  # the momentum
+    for index, kept in before["state"].items():
+        assert torch.equal(kept["momentum_buffer"], state["state"][index]["momentum_buffer"])
+
+
+def test_without_an_optimizer_state_there_is_none_to_begin_with() -> None:
+    with pytest.raises(AnalysisFailedError, match="give a --checkpoint that holds one"):
+        run(classifier(), options={"fresh": 0})
+
+
+def test_without_a_checkpoint_the_learning_rate_is_that_of_the_target() -> None:
+    target = quadratic(1.0)
+    how = {"start_lr": 1e-5, "end_lr": 1e4, "smoothing": 0.0}
+    assert not run(target, options=how).findings
+    target.optimizer = lambda params: torch.optim.SGD(params, lr=100.0)
+    assert [each["id"] for each in run(target, options=how).findings] == ["lr_too_high"]
+    # A schedule may have changed it since.
+    assert not run(target, options=how, checkpoint=Path("ckpt-400.pt")).findings
 
 
 def test_parameter_groups_keep_their_proportion() -> None:

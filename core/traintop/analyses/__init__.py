@@ -60,6 +60,11 @@ ANALYSES: dict[str, Analysis] = {
                 ),
                 Option(name="num_seeds", default=2, help="data orders tried, at least 2"),
                 Option(
+                    name="fresh",
+                    default=1,
+                    help="0 begins with the optimizer state of the checkpoint",
+                ),
+                Option(
                     name="current_lr",
                     default=None,
                     help="the run's present learning rate (else of the checkpoint's optimizer)",

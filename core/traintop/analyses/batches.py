@@ -129,6 +129,18 @@ def size(batch: Any) -> int:
     return next((found for found in map(size, items) if found), 0)
 
 
+def size_in_bytes(item: Any) -> int:
+    """Bytes of all tensors in a value."""
+    size = getattr(item, "nbytes", None)
+    if isinstance(size, int):
+        return size
+    if isinstance(item, Mapping):
+        return sum(size_in_bytes(each) for each in cast("Mapping[str, Any]", item).values())
+    if isinstance(item, str | bytes) or not isinstance(item, Iterable):
+        return 0
+    return sum(size_in_bytes(each) for each in cast("Iterable[object]", item))
+
+
 def forward(target: Target, model: torch.nn.Module, batch: Any) -> Any:
     """Run the model on a batch as the target says; the loss is left out where it can be."""
     if isinstance(batch, Inputs):

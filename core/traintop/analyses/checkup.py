@@ -8,7 +8,6 @@ loaded, so that none spoils the next.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +28,7 @@ from traintop.analyses.checkup_plan import (
     worst_of,
 )
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome
+from traintop.analyses.saved_weights import SavedWeights
 from traintop.analyses.target import describe
 
 if TYPE_CHECKING:
@@ -54,29 +54,18 @@ class _OutOfTimeError(AnalysisFailedError):
 
 
 class _Pristine:
-    """A model as it was loaded: weights, buffers, modes, and what is to be trained."""
+    """A model as it was loaded: weights, buffers, attributes, modes, and what is to be trained."""
 
     def __init__(self, model: torch.nn.Module) -> None:
-        self._model = model
-        self._values = {
-            name: tensor.detach().cpu().clone()
-            for name, tensor in (*model.named_parameters(), *model.named_buffers())
-        }
-        self._trained = {name: each.requires_grad for name, each in model.named_parameters()}
+        self._saved = SavedWeights(model)
+        self._trained = [(each, each.requires_grad) for each in model.parameters()]
         self._modes = [(module, module.training) for module in model.modules()]
 
     def restore(self) -> None:
         """Put everything back; gradients are dropped."""
-        import torch
-
-        model = self._model
-        with torch.no_grad():
-            # By name: an analysis may have put other tensors in the place of the buffers.
-            for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-                tensor.copy_(self._values[name])
-        for name, parameter in model.named_parameters():
-            parameter.grad = None
-            parameter.requires_grad_(self._trained[name])
+        self._saved.restore()
+        for parameter, trained in self._trained:
+            parameter.requires_grad_(trained)
         for module, mode in self._modes:
             module.training = mode
 
@@ -137,8 +126,6 @@ def _part(
         context,
         options=options | dict(part.budget),
         initial=context.initial if analysis.keeps_initial else None,
-        # An optimizer may train the very tensors that it is given.
-        optimizer_state=copy.deepcopy(context.optimizer_state),
         progress=_progress(context, analysis.title, number, began + seconds),
         point=_no_point,
         log=_log(context, analysis.title),

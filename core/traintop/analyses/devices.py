@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
+from traintop.analyses.batches import size_in_bytes
 from traintop.analyses.context import AnalysisFailedError
 
 if TYPE_CHECKING:
@@ -105,14 +106,14 @@ def memory_needed(
 
     The states are those of the checkpoint where it has them, else two of each weight's size.
     """
-    weights = _bytes((*model.parameters(), *model.buffers()))
-    gradients = _bytes(each for each in model.parameters() if each.requires_grad)
+    weights = size_in_bytes((*model.parameters(), *model.buffers()))
+    gradients = size_in_bytes(each for each in model.parameters() if each.requires_grad)
     if optimizer_state is not None:
-        states = _bytes(optimizer_state)
+        states = size_in_bytes(optimizer_state)
     else:
         states = STATES * gradients if target.optimizer is not None else 0
     batch = next(iter(target.train), None) if target.train is not None else None
-    return weights + gradients + states + _bytes(batch)
+    return weights + gradients + states + size_in_bytes(batch)
 
 
 def _cap_before_first_use(fractions: Sequence[float]) -> None:
@@ -127,18 +128,6 @@ def _cap_before_first_use(fractions: Sequence[float]) -> None:
             torch.cuda.set_per_process_memory_fraction(fraction, index)
 
     torch.cuda._lazy_call(cap)  # type: ignore[no-untyped-call]  # pyright: ignore[reportPrivateUsage]  # what torch defers its own settings with
-
-
-def _bytes(item: Any) -> int:
-    """Bytes of all tensors in a value."""
-    size = getattr(item, "nbytes", None)
-    if isinstance(size, int):
-        return size
-    if isinstance(item, Mapping):
-        return sum(_bytes(each) for each in cast("Mapping[str, Any]", item).values())
-    if isinstance(item, str | bytes) or not isinstance(item, Iterable):
-        return 0
-    return sum(_bytes(each) for each in cast("Iterable[object]", item))
 
 
 def _size(count: int) -> str:

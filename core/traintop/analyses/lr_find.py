@@ -9,67 +9,65 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from traintop.analyses import lr_curve
-from traintop.analyses.batches import draw, loss_of, move, seed_everything
+from traintop.analyses.batches import draw, loss_of, move, seed_everything, size_in_bytes
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome, finding
 from traintop.analyses.lr_curve import Floats
+from traintop.analyses.saved_weights import SavedWeights
+from traintop.analyses.target_optimizer import build_optimizer
 
 if TYPE_CHECKING:
     import torch
 
+    from traintop.analyses.ranks import Share
+
 FAR_ABOVE = 2.0
 """A learning rate this many times the edge of divergence is too high; see `lr_curve.edge`."""
-LAPS, FEWEST_BATCHES = 4, 10
-"""How often each batch comes up in a test, and how many there are at least. The pass at rest costs
-a forward pass for each of them: with other batches at every step it would cost a third more."""
+STEPS_A_BATCH, FEWEST_BATCHES = 4, 10
+"""Steps of all seeds together to each batch, and how many batches there are at least. Each of them
+costs a forward pass at rest, so that one for each step would make the test a third slower."""
+POOL_BYTES = 2 << 30
+"""What all batches may take in memory; beyond it the fewest must do."""
 
 
 def run(context: Context) -> Outcome:
-    """Run the test for each seed, from the same weights and a fresh optimizer.
+    """Run the test for each seed, from the same weights and the same state of the optimizer.
 
     Raises:
         AnalysisFailedError: Bad options, no loss, or a loss that is not finite from the start.
     """
     steps, num_seeds, weight = _check_options(context)
+    state = _optimizer_state(context)
     lrs = lr_curve.schedule(context.number("start_lr"), context.number("end_lr"), steps)
-    saved = _Saved(context.model)
+    saved = SavedWeights(context.model)
     seeds = [context.seed + i for i in range(num_seeds)]
-    count = max(steps // LAPS, FEWEST_BATCHES)
-    total = num_seeds * (count + steps)
+    pool = _pool(context, min(steps, max(num_seeds * steps // STEPS_A_BATCH, FEWEST_BATCHES)))
+    total = len(pool) + num_seeds * steps
+    at_rest = _at_rest(context, pool, total)
+    saved.restore()
     curves: list[_Curve] = []
     for i, seed in enumerate(seeds):
-        begun, label = i * (count + steps), f"seed {seed}"
-        batches = list(islice(draw(context.target.train or (), seed, skip=i * count), count))
-        saved.restore()
-        at_rest: list[float] = []
-        for loss in _rest(context, batches, seed):
-            at_rest.append(loss)
-            context.progress(begun + len(at_rest), total, f"{label}, at rest")
-        if not np.isfinite(at_rest).all():
-            raise AnalysisFailedError(
-                "the loss is not finite before any training: the weights or the data hold NaN or "
-                "infinities; take an earlier checkpoint"
-            )
-        saved.restore()
-        curve = _Curve(np.array(at_rest), weight)
-        for lr, loss in zip(lrs.tolist(), _train(context, lrs, batches, seed), strict=True):
+        begun, label = len(pool) + i * steps, f"seed {seed}"
+        curve = _Curve(at_rest, weight)
+        optimizer = build_optimizer(context, context.model.parameters(), state)
+        order = _order(len(pool), steps, seed)
+        trained = _train(context, optimizer, lrs, pool, order)
+        for lr, index, loss in zip(lrs.tolist(), order, trained, strict=True):
             if not math.isfinite(loss):
                 curve.stopped_at = lr
                 break
-            curve.add(loss)
+            curve.add(loss, index)
             context.point(lr, curve.smoothed[-1], label)
-            done = begun + count + len(curve.losses)
-            context.progress(done, total, f"{label}, lr {lr:.1e}")
+            context.progress(begun + len(curve.losses), total, f"{label}, lr {lr:.1e}")
             if lr_curve.diverged(np.array(curve.smoothed), steps):
                 curve.stopped_at = lr
                 break
+        saved.restore()
         curves.append(curve)
-    saved.restore()
     return _outcome(context, lrs, curves, seeds)
 
 
@@ -133,44 +131,89 @@ class _Curve:
         self._level = float(self.at_rest.mean())
         self._average = lr_curve.Average(self.weight)
 
-    def add(self, loss: float) -> None:
-        """Take in the loss of the next batch."""
-        change = loss - float(self.at_rest[len(self.losses) % len(self.at_rest)])
+    def add(self, loss: float, batch: int) -> None:
+        """Take in the next loss, of the batch with this number."""
+        change = loss - float(self.at_rest[batch])
         self.losses.append(loss)
         self.smoothed.append(self._average.add(self._level + change))
 
 
-def _laps(batches: Sequence[Any], seed: int) -> Iterator[Any]:
-    """The batches in their order, over and over; dropout falls alike in each lap."""
-    while True:
-        seed_everything(seed)
-        yield from batches
+def _optimizer_state(context: Context) -> Mapping[str, Any] | None:
+    """The state to begin with; None: that of a fresh optimizer."""
+    if context.number("fresh"):
+        return None
+    if context.optimizer_state is None:
+        raise AnalysisFailedError(
+            "fresh 0 begins with the checkpoint's optimizer state, and there is none: give a "
+            "--checkpoint that holds one, or leave fresh at 1"
+        )
+    if context.ranks.sharded:
+        raise AnalysisFailedError(
+            "the checkpoint's optimizer state cannot be sharded: leave --shard out, or fresh at 1"
+        )
+    return context.optimizer_state
 
 
-def _rest(context: Context, batches: Sequence[Any], seed: int) -> Iterator[float]:
-    """The loss of each batch, with no training."""
+def _pool(context: Context, count: int) -> list[Any]:
+    """The batches that all seeds train on, fewer where they are large."""
+    pool: list[Any] = []
+    taken = 0
+    for batch in draw(context.target.train or (), context.seed):
+        pool.append(batch)
+        taken += size_in_bytes(batch)
+        if len(pool) == count or (len(pool) >= FEWEST_BATCHES and taken > POOL_BYTES):
+            break
+    return pool
+
+
+def _order(batches: int, steps: int, seed: int) -> list[int]:
+    """The batch of each step: all of them in a random order, then again in another."""
+    shuffle = np.random.default_rng(seed % 2**32)
+    laps = [shuffle.permutation(batches) for _ in range(-(-steps // batches))]
+    order: list[int] = np.concatenate(laps)[:steps].tolist()
+    return order
+
+
+def _seeded_loss(context: Context, pool: Sequence[Any], index: int) -> tuple[torch.Tensor, Share]:
+    """The loss of a batch and what this process has of it; dropout always falls alike in it."""
+    share = context.ranks.share(pool[index])
+    seed_everything(context.seed + index)
+    return loss_of(context.target, context.model, move(share.batch, context.device)), share
+
+
+def _at_rest(context: Context, pool: Sequence[Any], total: int) -> Floats:
+    """The loss of each batch with no training, shape (batches,)."""
     import torch
 
     context.model.train()
-    for batch in islice(_laps(batches, seed), len(batches)):
-        share = context.ranks.share(batch)
+    losses: list[float] = []
+    for index in range(len(pool)):
         with torch.no_grad():
-            loss = loss_of(context.target, context.model, move(share.batch, context.device))
-        yield context.ranks.mean(float(loss), share)
+            loss, share = _seeded_loss(context, pool, index)
+        losses.append(context.ranks.mean(float(loss), share))
+        if not math.isfinite(losses[-1]):
+            raise AnalysisFailedError(
+                "the loss is not finite before any training: the weights or the data hold NaN or "
+                "infinities; take an earlier checkpoint, or run the analysis nan_source"
+            )
+        context.progress(len(losses), total, "loss at rest")
+    return np.array(losses)
 
 
-def _train(context: Context, lrs: Floats, batches: Sequence[Any], seed: int) -> Iterator[float]:
+def _train(
+    context: Context,
+    optimizer: torch.optim.Optimizer,
+    lrs: Floats,
+    pool: Sequence[Any],
+    order: Sequence[int],
+) -> Iterator[float]:
     """Train one step for each learning rate and yield the loss before that step."""
-    target, model, ranks = context.target, context.model, context.ranks
-    if target.optimizer is None:
-        raise AnalysisFailedError("the LR range test needs train and optimizer in the Target")
+    model, ranks = context.model, context.ranks
     model.train()
-    optimizer = target.optimizer(p for p in model.parameters() if p.requires_grad)
     shares = _shares([float(group["lr"]) for group in optimizer.param_groups])
-    for lr, batch in zip(lrs.tolist(), _laps(batches, seed), strict=False):
+    for lr, index in zip(lrs.tolist(), order, strict=True):
         _set_lrs(optimizer, [lr * share for share in shares])
-        share = ranks.share(batch)
-        loss = loss_of(target, model, move(share.batch, context.device))
+        loss, share = _seeded_loss(context, pool, index)
         value = ranks.mean(float(loss.detach()), share)
         if math.isfinite(value):
             optimizer.zero_grad()
@@ -194,21 +237,6 @@ def _set_lrs(optimizer: torch.optim.Optimizer, lrs: Sequence[float]) -> None:
             group["lr"].fill_(lr)
         else:
             group["lr"] = lr
-
-
-class _Saved:
-    """The weights and buffers of a model, to begin each seed from."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        self._held = [(t, t.detach().clone()) for t in (*model.parameters(), *model.buffers())]
-
-    def restore(self) -> None:
-        """Put them back."""
-        import torch
-
-        with torch.no_grad():
-            for tensor, value in self._held:
-                tensor.copy_(value)
 
 
 def _outcome(
@@ -246,14 +274,24 @@ def _outcome(
     )
 
 
+def _present_lr(context: Context) -> float | None:
+    """What the run trains with: as given, else the checkpoint's; without one, the target's."""
+    given = context.options["current_lr"]
+    if given is not None:
+        return given
+    groups: Sequence[Mapping[str, Any]] = ()
+    if context.optimizer_state is not None:
+        groups = context.optimizer_state["param_groups"]
+    elif context.checkpoint is None:  # else a schedule may have changed it since
+        groups = build_optimizer(context, context.model.parameters(), None).param_groups
+    return max((float(group["lr"]) for group in groups if "lr" in group), default=None)
+
+
 def _judge(
     context: Context, result: Mapping[str, Any], edges: Sequence[float]
 ) -> list[dict[str, Any]]:
     """Whether the run's present learning rate lies far beyond the edge of divergence."""
-    current = context.options["current_lr"]
-    if current is None and context.optimizer_state is not None:
-        groups = context.optimizer_state["param_groups"]
-        current = max((float(group["lr"]) for group in groups if "lr" in group), default=None)
+    current = _present_lr(context)
     if current is None or not edges or current <= FAR_ABOVE * max(edges):
         return []
     advice = result["suggested"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,8 @@ def build_optimizer(
     Args:
         context: Holds the target.
         parameters: Of the model.
-        state: A `state_dict`; where it does not load, that is logged, and the optimizer is fresh.
+        state: A `state_dict`, which is copied; where it does not load, that is logged, and the
+            optimizer is fresh.
 
     Raises:
         AnalysisFailedError: The target has none, or it cannot be built.
@@ -33,7 +35,8 @@ def build_optimizer(
     if state is None:
         return optimizer
     try:
-        optimizer.load_state_dict(dict(state))
+        # It would train the very tensors that it is given, where they are on its device.
+        optimizer.load_state_dict(copy.deepcopy(dict(state)))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         context.log(f"the checkpoint's optimizer state does not fit, so a fresh one: {reason}")
