@@ -10,9 +10,12 @@ import signal
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO
+
+from traintop.analyses.marked_processes import MARK, end_marked
 
 GRACE_SECONDS = 2.0
 """How long a process has to end after SIGTERM before its group is killed."""
@@ -50,19 +53,20 @@ def run_group(
 
     The callbacks take lines without their ends; `on_tick` is called between them, many times a
     second. All are called in this thread. Whatever else is left of the group when the program has
-    ended is killed.
+    ended is killed; on Linux also what it has started outside of it.
 
     Raises:
         OSError: It cannot be started.
     """
     deadline = time.monotonic() + time_limit
+    mark = uuid.uuid4().hex
     with subprocess.Popen(  # noqa: S603 - the caller's program, and no shell
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-        env=dict(env),
+        env={**env, MARK: mark},
     ) as process:
         lines = {
             _fd(process.stdout): _Lines(on_stdout),
@@ -73,6 +77,7 @@ def run_group(
             late = _listen(process, lines, on_tick, stop, deadline)
         finally:
             _end(process)
+            end_marked(mark)
             for fd, each in lines.items():
                 each.drain(fd)
         return Exit(process.returncode, late)

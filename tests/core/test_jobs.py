@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import psutil
@@ -67,8 +68,9 @@ def crashes():
     ctypes.string_at(0)
 
 def sleeps():
-    child = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"])
-    print("child", child.pid, file=sys.stderr, flush=True)
+    sleep = [sys.executable, "-S", "-c", "import time; time.sleep(600)"]
+    children = [subprocess.Popen(sleep), subprocess.Popen(sleep, start_new_session=True)]
+    print("children", *(child.pid for child in children), file=sys.stderr, flush=True)
     time.sleep(600)
 """
 
@@ -191,24 +193,28 @@ def test_how_a_target_fails_is_said(run_dir: Path) -> None:
     assert load_results(run_dir) == ([], [])
 
 
-def child_of(job: jobs.Job) -> psutil.Process:
-    """The process that the target `sleeps` has started, once it has said so."""
+def children_of(said: Callable[[], Iterable[str]]) -> list[psutil.Process]:
+    """What the target `sleeps` has started, once it has said so: one in a session of its own."""
     while True:
-        for line in list(job._stderr):
-            if line.startswith("child "):
-                return psutil.Process(int(line.split()[1]))
-        assert not job.ended, job.result
+        for line in said():
+            if line.startswith("children "):
+                return [psutil.Process(int(each)) for each in line.split()[1:]]
         time.sleep(0.02)
 
 
-def test_cancel_ends_the_grandchildren(run_dir: Path) -> None:
+def are_gone(processes: Sequence[psutil.Process]) -> bool:
+    _, alive = psutil.wait_procs(processes, timeout=20)
+    return all(each.status() == psutil.STATUS_ZOMBIE for each in alive)
+
+
+def test_cancel_ends_all_that_it_has_started(run_dir: Path) -> None:
     job = jobs.Job(request(run_dir, "sleeps")).start()
-    child = child_of(job)
+    children = children_of(lambda: list(job._stderr))
     job.cancel()
     *_, last = job.events()
     assert isinstance(last, Ended)
     assert (last.result.status, job.state) == ("cancelled", "cancelled")
-    assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+    assert are_gone(children)
     job.cancel()
     job.close()
 
@@ -310,7 +316,7 @@ from traintop import jobs
 from traintop.launch import make_request
 target = {str(run_dir / "train.py")!r} + ":sleeps"
 job = jobs.Job(make_request("dead_neurons", target=target)).start()
-while not any(line.startswith("child") for line in list(job._stderr)):
+while not any(line.startswith("children") for line in list(job._stderr)):
     time.sleep(0.02)
 print(job._stderr[-1], flush=True)
 time.sleep(600)
@@ -318,13 +324,12 @@ time.sleep(600)
     host = psutil.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     with host:
         assert host.stdout is not None
-        child = psutil.Process(int(host.stdout.readline().split()[1]))
-        worker = child.parent()
+        line = host.stdout.readline().decode()
+        children = children_of(lambda: [line])
+        worker = children[0].parent()
         assert worker is not None
         host.kill()
-    psutil.wait_procs([worker, child], timeout=20)
-    for process in (worker, child):
-        assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    assert are_gone([worker, *children])
 
 
 @pytest.mark.parametrize(

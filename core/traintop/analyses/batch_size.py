@@ -26,7 +26,7 @@ from traintop.analyses.context import AnalysisFailedError, Context, Outcome
 from traintop.analyses.noise_gradients import measure_noise
 from traintop.analyses.samples import count, resized
 from traintop.analyses.saved_weights import SavedBuffers, SavedWeights
-from traintop.analyses.target_optimizer import build_optimizer
+from traintop.analyses.target_optimizer import build_optimizer, refuse_closure
 
 if TYPE_CHECKING:
     import torch
@@ -131,6 +131,7 @@ class _Trials:
             context.log("the Target has no optimizer, so the memory of its state is not counted")
         else:
             self._optimizer = build_optimizer(context, context.model.parameters(), None)
+            refuse_closure(self._optimizer)
             for group in self._optimizer.param_groups:
                 group["lr"] = 0.0 * group["lr"]
 

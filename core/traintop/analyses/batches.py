@@ -7,11 +7,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from traintop.analyses.context import AnalysisFailedError
+from traintop.analyses.target import describe
 
 if TYPE_CHECKING:
     import torch
 
     from traintop.analyses.target import Target
+
+
+NO_BATCH = "train holds no batch: look at what its loader yields (drop_last, an empty dataset)"
+
+
+NOTHING_TRAINS = (
+    "no parameter of the model asks for a gradient: in the target unfreeze those that are trained"
+)
 
 
 class Inputs(NamedTuple):
@@ -60,7 +69,7 @@ def draw(data: Iterable[Any], seed: int, *, skip: int = 0) -> Iterator[Any]:
             raise AnalysisFailedError(
                 "the data is used up after one pass: give a DataLoader or a list, no generator"
                 if passes
-                else "the data holds no batch"
+                else NO_BATCH
             )
         passes += 1
 
@@ -76,9 +85,23 @@ def _begin(data: Iterable[Any], seed: int) -> random.Random:
     return random.Random(seed)  # noqa: S311 - an order of batches, no secret
 
 
-def _in_order(data: Iterable[Any], shuffle: random.Random) -> Iterable[Any]:
+def _in_order(data: Iterable[Any], shuffle: random.Random) -> Iterator[Any]:
     parts = _parts(data)
-    return data if parts is None else shuffle.sample(parts, len(parts))
+    if parts is not None:
+        yield from shuffle.sample(parts, len(parts))
+        return
+    batches = 0
+    try:
+        for batch in data:
+            yield batch
+            batches += 1
+    except AnalysisFailedError:
+        raise
+    except Exception as error:
+        raise AnalysisFailedError(
+            f"the data's batch {batches} cannot be had, for the loader raised {describe(error)}: "
+            "mend it there, or leave such samples out"
+        ) from error
 
 
 def _seed_own_generator(data: Iterable[Any], seed: int) -> None:
@@ -188,12 +211,25 @@ def loss_of(target: Target, model: torch.nn.Module, batch: Any) -> torch.Tensor:
                 "give the Target step=lambda model, batch: loss"
             )
     if loss is None:
-        raise AnalysisFailedError("the Target has neither loss nor step: give it one of them")
-    if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-        shape = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
-        raise AnalysisFailedError(f"the loss must be a scalar tensor, not {shape}")
-    if torch.is_grad_enabled() and not loss.requires_grad:
+        how = "loss" if target.step is None else "step"
         raise AnalysisFailedError(
-            "the loss does not depend on any trainable parameter of the model"
+            "the Target has neither loss nor step: give it one of them"
+            if target.loss is None and target.step is None
+            else f"the Target's {how} returned None: let it return the loss"
+        )
+    if not isinstance(loss, torch.Tensor):
+        raise AnalysisFailedError(
+            f"the loss is of type {type(loss).__name__}: return it as a tensor, without .item()"
+        )
+    if loss.numel() != 1:
+        raise AnalysisFailedError(
+            f"the loss must be a scalar, not of shape {tuple(loss.shape)}: take the mean of it"
+        )
+    if torch.is_grad_enabled() and not loss.requires_grad:
+        if not any(parameter.requires_grad for parameter in model.parameters()):
+            raise AnalysisFailedError(NOTHING_TRAINS)
+        raise AnalysisFailedError(
+            "the loss does not depend on any trainable parameter of the model: look for detach(), "
+            "item() or no_grad() on the way to it"
         )
     return loss.reshape(())

@@ -75,6 +75,11 @@ class Outcome:
     """Made by `finding`."""
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 layer`, `2 layers`."""
+    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
+
+
 def finding(
     name: str,
     severity: str,

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from traintop.analyses.batches import forward, move, one_pass
-from traintop.analyses.context import AnalysisFailedError, Context, Outcome, finding
+from traintop.analyses.batches import NO_BATCH, forward, move, one_pass
+from traintop.analyses.context import AnalysisFailedError, Context, Outcome, counted, finding
 
 if TYPE_CHECKING:
     import torch
@@ -89,14 +89,15 @@ def run(context: Context) -> Outcome:
             if samples >= wanted:
                 break
     if not samples:
-        raise AnalysisFailedError("the data holds no batch")
+        raise AnalysisFailedError(NO_BATCH)
     layers = _joined(context.ranks.gather(layers))
     for name in [name for name, layer in layers.items() if layer.varying]:
         context.log(f"{name}: left out, its number of units changes from batch to batch")
         del layers[name]
     if not layers:
         raise AnalysisFailedError(
-            "the model has no activation that can die or saturate (ReLU, GELU, tanh, sigmoid ...)"
+            "the model has no activation that can die or saturate (ReLU, GELU, tanh, "
+            "sigmoid ...); the gates inside of LSTM and GRU cannot be seen"
         )
     rows = [_row(name, layer) for name, layer in layers.items()]
     broken = [name for name, layer in layers.items() if layer.nan]
@@ -112,7 +113,8 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     width = max((len(layer["name"]) for layer in layers), default=0)
     dead = sum(layer["dead"] for layer in layers)
     units = sum(layer["units"] for layer in layers)
-    lines = [f"{dead} of {units} units dead in {len(layers)} layers, over {samples} samples"]
+    where, seen = counted(len(layers), "layer"), counted(samples, "sample")
+    lines = [f"{dead} of {units} units dead in {where}, over {seen}"]
     if samples < ENOUGH_SAMPLES:
         lines.append(f"too few samples to be sure: {samples}, {ENOUGH_SAMPLES} are needed")
     for layer in layers:
@@ -245,7 +247,7 @@ def _judge(
             finding(
                 "nan_inf",
                 "critical",
-                f"NaN activations in {len(broken)} layers, first in {broken[0]}",
+                f"NaN activations in {counted(len(broken), 'layer')}, first in {broken[0]}",
                 step=step,
                 layers=broken,
                 evidence=[
@@ -264,7 +266,8 @@ def _judge(
             finding(
                 name,
                 "warning" if sure else "info",
-                f"{worst[key]:.0%} {what} in {worst['name']} ({len(hit)} layers > {threshold:.0%})",
+                f"{worst[key]:.0%} {what} in {worst['name']} "
+                f"({counted(len(hit), 'layer')} > {threshold:.0%})",
                 step=step,
                 layers=[row["name"] for row in hit],
                 evidence=[

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from traintop.analyses.batches import move, one_pass
+from traintop.analyses.batches import NO_BATCH, move, one_pass
 from traintop.analyses.central_difference import ROUNDING, Comparison, compare
-from traintop.analyses.context import AnalysisFailedError, Context, Outcome, finding
+from traintop.analyses.context import AnalysisFailedError, Context, Outcome, counted, finding
 from traintop.analyses.samples import count, pick
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     wrong = [row for row in rows if not row["passed"]]
     checked = sum(row["checked"] for row in rows)
     lines = [
-        f"{checked} elements of {len(rows)} parameters: "
+        f"{counted(checked, 'element')} of {counted(len(rows), 'parameter')}: "
         + ("all agree" if not wrong else f"{len(wrong)} parameters disagree")
         + f" with central differences (tolerance {tolerance:g})"
     ]
@@ -120,7 +120,7 @@ def _first_batch(context: Context, samples: int) -> Any:
             return pick(moved, range(min(samples, count(moved))))
         except AnalysisFailedError:
             return moved  # a batch that cannot be cut
-    raise AnalysisFailedError("the data holds no batch")
+    raise AnalysisFailedError(NO_BATCH)
 
 
 def _check(context: Context, loss: RepeatedLoss, elements: int, tolerance: float) -> Outcome:

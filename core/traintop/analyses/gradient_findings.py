@@ -12,7 +12,7 @@ from statistics import median
 from typing import Any
 
 from traintop.analyses import gradient_status
-from traintop.analyses.context import finding
+from traintop.analyses.context import counted, finding
 from traintop.analyses.gradient_status import Layer
 
 
@@ -68,7 +68,9 @@ def _nonfinite(flow: Flow) -> dict[str, Any] | None:
     return finding(
         "nan_inf",
         "critical",
-        f"Gradients of {len(hit)} layers are not finite" if hit else "The loss is not finite",
+        f"Gradients of {counted(len(hit), 'layer')} are not finite"
+        if hit
+        else "The loss is not finite",
         step=flow.step,
         layers=[layer.name for layer in hit],
         evidence=[_evidence(flow, "layers whose gradient is not finite", len(hit), 0)],
@@ -83,7 +85,7 @@ def _disconnected(flow: Flow) -> dict[str, Any] | None:
     return finding(
         "disconnected_params",
         "warning",
-        f"No gradient is computed for {len(hit)} layers, {hit[0].name} first",
+        f"No gradient is computed for {counted(len(hit), 'layer')}, {hit[0].name} first",
         step=flow.step,
         layers=[layer.name for layer in hit],
         evidence=[_evidence(flow, "layers without a gradient", len(hit), 0)],
@@ -107,7 +109,7 @@ def _zero(flow: Flow) -> dict[str, Any] | None:
     return finding(
         "vanishing_gradients",
         "warning" if trained else "info",
-        f"The gradient of {len(hit)} layers is exactly 0, {hit[0].name} first",
+        f"The gradient of {counted(len(hit), 'layer')} is exactly 0, {hit[0].name} first",
         step=flow.step,
         layers=[layer.name for layer in hit],
         evidence=[_evidence(flow, "layers whose gradient is 0 in all batches", len(hit), 0)],
@@ -130,7 +132,8 @@ def _vanishing(flow: Flow) -> dict[str, Any] | None:
     return finding(
         "vanishing_gradients",
         "warning" if worst < gradient_status.FAR_VANISHED else "info",
-        f"{len(hit)} layers get next to no gradient, {hit[0].name} {worst:.1e} of the last ones'",
+        f"Next to no gradient in {counted(len(hit), 'layer')}: "
+        f"{hit[0].name} gets {worst:.1e} of what the last ones get",
         step=flow.step,
         layers=[layer.name for layer in hit],
         evidence=[
@@ -183,7 +186,7 @@ def _exploding(flow: Flow, earlier: Sequence[Flow]) -> dict[str, Any] | None:
         "warning" if suffers else "info",
         f"The gradient norm is {growth:.0f} times that of the earlier checkpoints"
         if grown
-        else f"{len(hit)} layers get far more gradient than the last ones, {hit[0].name} first",
+        else f"Far more gradient in {counted(len(hit), 'layer')} than the last: {hit[0].name}",
         step=flow.step,
         layers=[layer.name for layer in hit],
         evidence=evidence,
@@ -195,15 +198,18 @@ def _unmoved(flow: Flow) -> dict[str, Any] | None:
     """Layers with a gradient that the step leaves exactly as they were."""
     if not flow.learning_rate:
         return None
+    least = gradient_status.ROUNDING * max(layer.rms for layer in flow.layers)
     hit = [
-        layer for layer in _with(flow, "ok", "exploding", "vanishing") if layer.update_ratio == 0
+        layer
+        for layer in _with(flow, "ok", "exploding", "vanishing")
+        if layer.update_ratio == 0 and layer.rms > least
     ]
     if not hit:
         return None
     return finding(
         "frozen_params",
         "warning",
-        f"The optimizer's step leaves {len(hit)} layers unchanged, {hit[0].name} first",
+        f"The optimizer's step leaves {counted(len(hit), 'layer')} unchanged, {hit[0].name} first",
         step=flow.step,
         layers=[layer.name for layer in hit],
         evidence=[_evidence(flow, "layers with a gradient and no update", len(hit), 0)],

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from traintop.analyses import gradient_status
-from traintop.analyses.batches import loss_of, move, one_pass
+from traintop.analyses.batches import NO_BATCH, loss_of, move, one_pass
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome
 from traintop.analyses.gradient_findings import Flow, judge
 from traintop.analyses.saved_weights import SavedWeights
@@ -140,7 +140,7 @@ def _measure(
         losses.append(context.ranks.mean(float(loss.detach()), share))
         context.progress(done + len(losses), total, what)
     if tally is None:
-        raise AnalysisFailedError("the data holds no batch")
+        raise AnalysisFailedError(NO_BATCH)
     weights = [norm_of(parameter) for parameter in parameters]
     ratios, rate, fresh = _update(context, parameters, weights, optimizer_state)
     layers = tally.layers(ratios, weights)

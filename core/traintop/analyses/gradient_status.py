@@ -16,6 +16,9 @@ EXPLODED = 70.0
 """RMS gradient over that of the last layers: AutoTrainer's ratio of first to last, per element."""
 GROWN = 10.0
 """Gradient norm over the median of the earlier checkpoints: runmedic's ratio."""
+ROUNDING = 1e-5
+"""RMS gradient over the largest of any layer that rounding alone makes: that of a bias before a
+batch norm is 0, since the mean is taken off, and comes out as some 1e-7 of others in float32."""
 UPDATE_HIGH, UPDATE_LOW = 0.1, 1e-5
 """Median update over the weights (DeepDiagnosis, ICSE 2022); 1e-3 is usual."""
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from traintop.analyses.marked_processes import MARK, end_marked
+
 CHECK_SECONDS = 0.25
 NICE = 10
 OOM_SCORE = 500
@@ -65,6 +67,9 @@ def _watch(memory_limit: int | None, tell: Callable[[str], None]) -> None:
                 )
                 break
         time.sleep(CHECK_SECONDS)
+    mark = os.environ.get(MARK)
+    if mark:
+        end_marked(mark)
     if os.getpgrp() == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

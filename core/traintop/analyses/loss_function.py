@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from traintop.analyses.batches import loss_of, move, one_pass, size
+from traintop.analyses.batches import NO_BATCH, loss_of, move, one_pass, size
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome, finding
 from traintop.analyses.ranks import laid_out_as
 
@@ -48,7 +48,7 @@ def run(context: Context) -> Outcome:
         for batch in islice(one_pass(context.target.train or (), context.seed), wanted)
     ]
     if not batches:
-        raise AnalysisFailedError("the data holds no batch")
+        raise AnalysisFailedError(NO_BATCH)
     saved = SavedWeights(context.model)
     present = look_at(context, batches, "batches")
     if present.refused is None:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from traintop.analyses.batches import loss_of, move, one_pass, seed_everything
-from traintop.analyses.context import AnalysisFailedError, Context, Outcome
+from traintop.analyses.batches import NO_BATCH, loss_of, move, one_pass, seed_everything
+from traintop.analyses.context import AnalysisFailedError, Context, Outcome, counted
 from traintop.analyses.landscape_directions import (
     filter_normalised,
     moved,
@@ -79,7 +79,10 @@ def run(context: Context) -> Outcome:
         if each.requires_grad and each.is_floating_point()
     ]
     if not weights:
-        raise AnalysisFailedError("the model has no trainable weights: all are frozen")
+        raise AnalysisFailedError(
+            "all real weights of the model are frozen, and the loss is mapped over those that are "
+            "trained: unfreeze some in the target"
+        )
     probe = Probe(context, _collect(context, wanted))
     saved = SavedWeights(context.model)
     seed_everything(context.seed)
@@ -126,7 +129,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     known = values[np.isfinite(values)]
     span = result["alphas"][-1]
     lines = [
-        f"loss {center:.4g} at the weights, over {result['samples']} samples",
+        f"loss {center:.4g} at the weights, over {counted(result['samples'], 'sample')}",
         f"{known.min():.4g} to {known.max():.4g} up to {span:g} filter norms from them",
     ]
     broken = values.size - known.size
@@ -181,7 +184,7 @@ def _collect(context: Context, wanted: int) -> list[tuple[Any, int]]:
         if left <= 0:
             break
     if not found:
-        raise AnalysisFailedError("the data holds no batch")
+        raise AnalysisFailedError(NO_BATCH)
     return found
 
 

@@ -18,7 +18,7 @@ from traintop.analyses.batches import draw, loss_of, move, seed_everything, size
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome, finding
 from traintop.analyses.lr_curve import Floats
 from traintop.analyses.saved_weights import SavedWeights
-from traintop.analyses.target_optimizer import build_optimizer
+from traintop.analyses.target_optimizer import build_optimizer, refuse_closure
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +54,7 @@ def run(context: Context) -> Outcome:
         begun, label = len(pool) + i * steps, f"seed {seed}"
         curve = _Curve(at_rest, weight)
         optimizer = build_optimizer(context, context.model.parameters(), state)
+        refuse_closure(optimizer)
         order = _order(len(pool), steps, seed)
         trained = _train(context, optimizer, lrs, pool, order)
         for lr, index, loss in zip(lrs.tolist(), order, trained, strict=True):

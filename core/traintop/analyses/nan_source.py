@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from traintop.analyses.batches import draw, move, one_pass
+from traintop.analyses.batches import NO_BATCH, draw, move, one_pass
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome, finding
 from traintop.analyses.target_optimizer import build_optimizer
 
@@ -91,7 +91,7 @@ def run(context: Context) -> Outcome:
                 return _outcome(context, bad[0], what, looked=looked, surfaced="update")
     context.progress(looked, looked, "batches")
     if not looked:
-        raise AnalysisFailedError("the data holds no batch")
+        raise AnalysisFailedError(NO_BATCH)
     return _outcome(context, None, (), looked=looked)
 
 

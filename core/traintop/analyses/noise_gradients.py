@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
-from traintop.analyses.batches import loss_of, move, one_pass, seed_everything
+from traintop.analyses.batches import NO_BATCH, loss_of, move, one_pass, seed_everything
 from traintop.analyses.context import AnalysisFailedError, Context
 from traintop.analyses.noise_scale import NoiseScale, noise_scale
 from traintop.analyses.samples import count, pick
@@ -66,7 +66,7 @@ def _pieces(context: Context, batches: int) -> tuple[Sequence[Any], int]:
     """Batches of equal size, cut into several where there are few; and that size."""
     found = list(islice(one_pass(context.target.train or (), context.seed), batches))
     if not found:
-        raise AnalysisFailedError("the data holds no batch")
+        raise AnalysisFailedError(NO_BATCH)
     whole = count(found[0])
     found = [batch for batch in found if count(batch) >= whole]  # the last is often smaller
     # Batch normalisation needs two samples.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
-from traintop.analyses.batches import draw, forward, move
+from traintop.analyses.batches import NO_BATCH, draw, forward, move
 from traintop.analyses.context import AnalysisFailedError, Context
 from traintop.analyses.one_batch_rule import entropy, spread
 from traintop.analyses.samples import count, pick
@@ -36,7 +36,7 @@ def choose(context: Context, wanted: int) -> tuple[Any, int]:
             return chosen, min(wanted, total)
         first = first or (chosen, min(wanted, total))
     if first is None:
-        raise AnalysisFailedError("the data holds no batch")
+        raise AnalysisFailedError(NO_BATCH)
     context.log("every batch looked at has one class only: even a model that sees nothing fits it")
     return first
 

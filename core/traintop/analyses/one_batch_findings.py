@@ -96,6 +96,9 @@ def _unfitted(best: Attempt, context: Context) -> Verdict:
         found = _finding(
             context, "not_learning", "critical", title, ratio, 1 - LITTLE, causes, tests
         )
+    elif min(best.losses) < 0:
+        reason = f"the loss falls ({ran}), and what the least of one below zero is nobody knows"
+        return False, reason, []
     else:
         falling = best.course == "falling"
         reason = f"the loss falls but not to near zero ({ran})"

@@ -17,8 +17,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from traintop.analyses.batches import loss_of, seed_everything
-from traintop.analyses.context import AnalysisFailedError, Context, Outcome
+from traintop.analyses.batches import NOTHING_TRAINS, loss_of, seed_everything
+from traintop.analyses.context import AnalysisFailedError, Context, Outcome, counted
 from traintop.analyses.one_batch_choice import choose, label_entropy, without_smoothing
 from traintop.analyses.one_batch_findings import judge
 from traintop.analyses.one_batch_rule import Attempt, course, goal, over
@@ -48,7 +48,7 @@ def run(context: Context) -> Outcome:
     if context.ranks.sharded:
         raise AnalysisFailedError("one batch cannot tell with sharded weights: leave --shard out")
     if not any(each.requires_grad for each in context.model.parameters()):
-        raise AnalysisFailedError("the model has no trainable parameter: all are frozen")
+        raise AnalysisFailedError(NOTHING_TRAINS)
     target = without_smoothing(context)
     batch, samples = choose(context, wanted)
     saved = SavedWeights(context.model)
@@ -67,12 +67,16 @@ def run(context: Context) -> Outcome:
         attempts.append(_fit(context, target, batch, make, steps, (number, len(makers)), entropy))
         if attempts[-1].course == "fitted" or not math.isfinite(attempts[0].losses[0]):
             break
+        if _any_sparse(context.model):
+            context.log("the gradients are sparse, which Adam cannot take: it is not tried")
+            break
     saved.restore()
     passed, reason, findings = judge(
         attempts, has_own=target.optimizer is not None, context=context
     )
     shown = min(attempts, key=_rank)
     initial = attempts[0].losses[0]
+    undecided = not passed and not findings
     return Outcome(
         result={
             "losses": shown.losses,
@@ -81,7 +85,7 @@ def run(context: Context) -> Outcome:
             "steps": shown.steps,
             "passed": passed,
             "reason": reason,
-            "goal": shown.near if math.isfinite(initial) else None,
+            "goal": shown.near if math.isfinite(initial) and not undecided else None,
             "samples": samples,
             "attempts": [
                 {
@@ -103,8 +107,9 @@ def run(context: Context) -> Outcome:
 def summary(result: Mapping[str, Any]) -> list[str]:
     """The result in lines of text."""
     samples = result["samples"]
-    head = "passed" if result["passed"] else "FAILED"
-    lines = [f"{head} on one batch of {samples} samples: {result['reason']}"]
+    undecided = result["goal"] is None and math.isfinite(float(result["initial_loss"]))
+    head = "passed" if result["passed"] else "undecided" if undecided else "FAILED"
+    lines = [f"{head} on one batch of {counted(samples, 'sample')}: {result['reason']}"]
     for each in result["attempts"]:
         final = float(each["final_loss"])  # JSON has the words "NaN" and "Infinity"
         lines.append(
@@ -139,6 +144,10 @@ def _adam(lr: float) -> Make:
     import torch
 
     return lambda parameters: torch.optim.Adam(parameters, lr=lr)
+
+
+def _any_sparse(model: torch.nn.Module) -> bool:
+    return any(each.grad is not None and each.grad.is_sparse for each in model.parameters())
 
 
 def _has_gradient(parameter: torch.nn.Parameter) -> bool:

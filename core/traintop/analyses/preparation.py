@@ -50,6 +50,7 @@ def prepare(
 
     from traintop.analyses.batches import seed_everything
     from traintop.analyses.devices import choose, named_device
+    from traintop.analyses.lazy_modules import give_shapes
 
     torch.set_num_threads(max(1, _cores() // 2 // request.nproc))
     device = named_device(request, place)
@@ -59,8 +60,15 @@ def prepare(
     _refuse_lacking(target, analysis.needs, request)
     model = getattr(target.model, "_orig_mod", target.model)  # what torch.compile has wrapped
     if not isinstance(model, torch.nn.Module):
+        name = model.__name__ if isinstance(model, type) else type(model).__name__
+        what = "the class" if isinstance(model, type) else "of type"
         raise AnalysisFailedError(
-            f"the Target's model is a {type(model).__name__}, not a torch.nn.Module"
+            f"the Target's model is {what} {name}: give it a torch.nn.Module that is built"
+        )
+    give_shapes(target, model, request.seed)
+    if any(each.is_meta for each in (*model.parameters(), *model.buffers())):
+        raise AnalysisFailedError(
+            "the model is on the meta device, where it has no weights: build it on the CPU"
         )
     initial = None
     if analysis.keeps_initial:

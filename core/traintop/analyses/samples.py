@@ -28,7 +28,10 @@ def count(batch: Any) -> int:
 
 
 def pick(batch: Any, indexes: Sequence[int]) -> Any:
-    """A batch of the samples named, of the same make; what belongs to no sample stays as it is."""
+    """A batch of the samples named, of the same make; what belongs to no sample stays as it is.
+
+    A tensor of one axis with several times as many elements holds so many of each sample.
+    """
     total = count(batch)
     if _by_sample(batch):
         return [batch[i] for i in indexes]
@@ -91,7 +94,12 @@ def _ragged(batch: Any) -> bool:
 def _pick(batch: Any, indexes: list[int], total: int, *, outermost: bool = False) -> Any:
     shape = getattr(batch, "shape", None)
     if shape is not None:
-        return batch[indexes] if len(shape) and shape[0] == total else batch
+        rows = shape[0] // total if len(shape) and shape[0] % total == 0 else 0
+        if rows == 1:
+            return batch[indexes]
+        if rows and len(shape) == 1:  # labels of sequences, one after the other
+            return batch.reshape(total, rows)[indexes].reshape(-1)
+        return batch
     if isinstance(batch, Mapping):
         pairs = cast("Mapping[str, Any]", batch).items()
         picked = {key: _pick(value, indexes, total) for key, value in pairs}

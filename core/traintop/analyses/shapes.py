@@ -7,10 +7,11 @@ the labels or the loss.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
-from traintop.analyses.batches import forward, loss_of, move, one_pass
-from traintop.analyses.context import AnalysisFailedError, Context, Outcome, finding
+from traintop.analyses.batches import NO_BATCH, forward, loss_of, move, one_pass
+from traintop.analyses.context import AnalysisFailedError, Context, Outcome, counted, finding
 from traintop.analyses.target import describe
 
 if TYPE_CHECKING:
@@ -29,10 +30,10 @@ def run(context: Context) -> Outcome:
 
     from traintop.analyses.shape_trace import ShapeTrace, count, rows
 
-    batch = next(iter(one_pass(context.target.train or (), context.seed)), None)
-    if batch is None:
-        raise AnalysisFailedError("the data holds no batch")
-    batch = move(batch, context.device)
+    batches = list(islice(one_pass(context.target.train or (), context.seed), 1))
+    if not batches:
+        raise AnalysisFailedError(NO_BATCH)
+    batch = move(batches[0], context.device)
     context.progress(0, 1, "one batch")
     # In evaluation mode batch norm takes a single sample, and torch would run a transformer layer
     # as one fused call.
@@ -68,7 +69,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     """The result in lines of text: a line a module."""
     modules, error = result["modules"], result["error"]
     counts = f"{result['parameters']:,} parameters, {result['trainable']:,} of them trained"
-    lines = [f"{counts}, in {len(modules)} modules"]
+    lines = [f"{counts}, in {counted(len(modules), 'module')}"]
     if error is not None:
         lines.append(f"{error['module'] or 'the loss'}: {error['text']}")
         lines += [f"try: {error['fix']}"] if error["fix"] else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,8 +19,17 @@ from traintop.analyses.context import AnalysisFailedError
 if TYPE_CHECKING:
     import torch
 
-TRACEBACK_LINES = 8
-_HERE = Path(__file__).parent
+TEXT_LENGTH = 500
+"""Characters of what an error says that are shown."""
+CALLABLE_FIELDS = {
+    "loss": "nn.CrossEntropyLoss()",
+    "step": "lambda model, batch: loss",
+    "optimizer": "lambda params: torch.optim.AdamW(params, lr=1e-3)",
+    "forward": "lambda model, batch: output",
+}
+"""Those fields of `Target` that are called, each with an example."""
+_HERE = str(Path(__file__).parent)
+_LIBRARY = sysconfig.get_path("stdlib")
 
 
 @dataclass(kw_only=True)
@@ -82,19 +92,47 @@ def load_target(spec: str) -> Target:
     except Exception as error:
         raise AnalysisFailedError(f"the target {spec} raised {describe(error)}") from error
     if not isinstance(target, Target):
-        kind = type(target).__name__
-        raise AnalysisFailedError(f"the target {spec} returned a {kind}, not a traintop.Target")
+        raise AnalysisFailedError(
+            f"the target {spec} returned {type(target).__name__}, no traintop.Target: "
+            "let it return Target(model=..., train=..., loss=..., optimizer=...)"
+        )
+    _refuse_unfit_fields(target)
     return target
 
 
+def _refuse_unfit_fields(target: Target) -> None:
+    for name in ("train", "val"):
+        data = getattr(target, name)
+        if data is not None and not hasattr(data, "__iter__") and not hasattr(data, "__getitem__"):
+            raise AnalysisFailedError(
+                f"the Target's {name} is of type {type(data).__name__}, which cannot be iterated: "
+                "give it a DataLoader or a list of batches"
+            )
+    for name, example in CALLABLE_FIELDS.items():
+        value = getattr(target, name)
+        if isinstance(value, type) and name == "loss":
+            raise AnalysisFailedError(
+                f"the Target's loss is the class {value.__name__}: give it one, "
+                f"loss={value.__name__}()"
+            )
+        if value is not None and not callable(value):
+            raise AnalysisFailedError(
+                f"the Target's {name} is of type {type(value).__name__}, which cannot be called: "
+                f"give it a function, {name}={example}"
+            )
+
+
 def describe(error: BaseException) -> str:
-    """The error in a line, then the last lines of its traceback."""
-    trace = error.__traceback__
-    while trace is not None and Path(trace.tb_frame.f_code.co_filename).parent == _HERE:
-        trace = trace.tb_next  # where we call the user's code is of no use to them
-    own = trace or error.__traceback__
-    lines = "".join(traceback.format_exception(type(error), error, own)).rstrip().splitlines()
-    return "\n".join([f"{type(error).__name__}: {error}", *lines[-TRACEBACK_LINES:]])
+    """The error in one line, with the last place in the user's own code that it came through."""
+    said = str(error).strip().splitlines()
+    if any(line.startswith("Original Traceback") for line in said):
+        said = [said[0], said[-1]]  # from a process of the data loader
+    text = f"{type(error).__name__}: {' '.join(' '.join(said).split())[:TEXT_LENGTH]}"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        name = frame.filename
+        if not name.startswith(("<", _HERE, _LIBRARY)) and "-packages" not in name:
+            return f"{text} ({name}:{frame.lineno}, in {frame.name})"
+    return text
 
 
 def _run_file(path: Path) -> ModuleType:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from traintop.analyses.batches import NOTHING_TRAINS
 from traintop.analyses.context import AnalysisFailedError, Context
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ def build_optimizer(
     """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     if not trained:
-        raise AnalysisFailedError("no parameter of the model asks for a gradient: nothing trains")
+        raise AnalysisFailedError(NOTHING_TRAINS)
     optimizer = _build(context, trained)
     if state is None:
         return optimizer
@@ -58,6 +60,24 @@ def _build(context: Context, parameters: list[torch.nn.Parameter]) -> torch.opti
     # Read as it is used: a wrapper of an optimizer need not be one.
     if not hasattr(optimizer, "param_groups") or not hasattr(optimizer, "step"):
         raise AnalysisFailedError(
-            f"the Target's optimizer returned a {type(optimizer).__name__}: return an optimizer"
+            f"the Target's optimizer returned {type(optimizer).__name__}: "
+            "let it return an optimizer"
         )
     return optimizer
+
+
+def refuse_closure(optimizer: torch.optim.Optimizer) -> None:
+    """Refuse an optimizer whose step asks for more than gradients, as that of LBFGS does.
+
+    Raises:
+        AnalysisFailedError: It does.
+    """
+    parameters = inspect.signature(optimizer.step).parameters.values()
+    if any(
+        each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
+        for each in parameters
+    ):
+        raise AnalysisFailedError(
+            f"{type(optimizer).__name__}.step needs a closure, and this analysis gives it none: "
+            "take another optimizer in the target"
+        )

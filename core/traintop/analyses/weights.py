@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from traintop.analyses.context import Context, Outcome, finding
+from traintop.analyses.context import Context, Outcome, counted, finding
 
 if TYPE_CHECKING:
     import torch
@@ -73,7 +73,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     rows = result["layers"]
     width = max((len(row["name"]) for row in rows), default=0)
     numel = sum(math.prod(row["shape"]) for row in rows)
-    lines = [f"{len(rows)} layers, {numel} parameters"]
+    lines = [f"{counted(len(rows), 'layer')}, {counted(numel, 'parameter')}"]
     if result["compared_with"] is not None:
         step = result["compared_step"]
         at = "" if step is None else f" (step {step})"
@@ -181,7 +181,7 @@ def _alike(context: Context, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any
     return finding(
         "bad_initialization",
         "warning",
-        f"All units of {hit[0]['name']} are the same ({len(hit)} layers)",
+        f"All units of {hit[0]['name']} are the same ({counted(len(hit), 'layer')})",
         step=context.step,
         layers=[row["name"] for row in hit],
         evidence=[_evidence(context, "layers whose units are all the same", len(hit), 0)],
@@ -211,7 +211,7 @@ def _start(context: Context, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any
     return finding(
         "bad_initialization",
         "warning",
-        f"The fresh weights of {next(iter(hit))} are too {words} ({len(hit)} layers)",
+        f"The fresh weights of {next(iter(hit))} are too {words} ({counted(len(hit), 'layer')})",
         step=context.step,
         layers=list(hit),
         evidence=[
@@ -236,7 +236,8 @@ def _still(context: Context, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any
     return finding(
         "frozen_params",
         "warning",
-        f"{len(hit)} layers have not moved since the checkpoint before, {hit[0]['name']} first",
+        f"Since the checkpoint before, {counted(len(hit), 'layer')} did not move, "
+        f"{hit[0]['name']} first",
         step=context.step,
         layers=[row["name"] for row in hit],
         evidence=[_evidence(context, "layers that have not moved", len(hit), 0)],

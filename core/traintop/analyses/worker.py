@@ -167,11 +167,12 @@ def _out_of_memory(error: Exception) -> str | None:
 
 
 def _advised(analysis: str, text: str) -> str:
-    """What the target's code raised when it was run, with what to do in the first line."""
-    first, *rest = text.splitlines()
-    if analysis != "shapes":
-        first += "; run the analysis shapes to see whether model, batch and loss fit together"
-    return "\n".join([first, *rest])
+    """What the target's code raised when it was run, and what to do."""
+    if "backward through the graph a second time" in text or "does not have a grad_fn" in text:
+        return f"{text}: let the Target's step return the loss, and call no backward()"
+    if analysis == "shapes":
+        return text
+    return f"{text}; run the analysis shapes to see whether model, batch and loss fit together"
 
 
 def _strict(value: object) -> object:
