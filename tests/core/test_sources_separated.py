@@ -4,18 +4,16 @@ import csv
 import io
 import itertools
 import math
-from collections import defaultdict
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rows_read import Row, by_table
 from traintop.records import Item, Rows
 from traintop.sources.registry import format_of
 from traintop.sources.separated import SeparatedValues
-
-Row = tuple[float, float, dict[str, float]]
 
 LIGHTNING = "epoch,step,train_loss,val_loss\n0,49,4.8,\n0,99,,4.1\n1,149,3.2,\n1,199,,3.0\n"
 KERAS = 'epoch;acc;loss;w\r\n0;0.5;1.2;"[0.1, 0.2]"\r\n1;0.6;NA;"[0.1, 0.3]"\r\n2;0.7;1.0;NA\r\n'
@@ -27,21 +25,6 @@ DECIMAL_COMMA = "Schritt;Verlust;Lernrate\n1;0,5;0,001\n2;0,4;0,001\n3;1.234,5;1
 def read(text: str, reader: SeparatedValues | None = None) -> dict[str, list[Row]]:
     reader = reader or SeparatedValues("t", lambda split: split)
     return by_table(reader.feed(text.encode()) + reader.finish())
-
-
-def by_table(items: list[Item]) -> dict[str, list[Row]]:
-    """The rows that were handed over: step, epoch and the values that are there."""
-    tables: dict[str, list[Row]] = defaultdict(list)
-    for rows in items:
-        assert isinstance(rows, Rows)
-        values: list[dict[str, float]] = [{} for _ in rows.step]
-        for name, column in rows.columns.items():
-            where = range(len(rows.step)) if column.rows is None else column.rows.tolist()
-            for row, value in zip(where, column.values.tolist(), strict=True):
-                values[row][name] = value
-        places = zip(rows.step.tolist(), rows.epoch.tolist(), strict=True)
-        tables[rows.table] += [(*place, row) for place, row in zip(places, values, strict=True)]
-    return tables
 
 
 def steps(text: str) -> list[float]:

@@ -116,8 +116,8 @@ def recognise(head: str, *, named_so: bool) -> Dialect | None:
         return None
     rows = [split(line, dialect.delimiter) for line in records]
     if dialect.has_header:
-        header = rows[0][:width]
-        if not looks_like_header(header) and not (width == 1 and _is_name(header[0])):
+        cells = rows[0][:width]
+        if not looks_like_header(cells) and not (width == 1 and _is_name(cells[0])):
             return None
         rows = [row for row in rows[1:] if not is_header_again(row, dialect.names)]
         if not rows and dialect.delimiter != BLANKS:

@@ -23,6 +23,8 @@ from traintop.sources.schema import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from traintop.sources.decoder import Tally
 
 MAX_SEEN = 20_000
@@ -92,6 +94,16 @@ class ObjectDecoder:
         bursts, self._bursts = self._bursts, []
         return bursts
 
+    def take(self, objects: Iterable[dict[str, Any]]) -> list[Burst]:
+        """Take objects that were decoded elsewhere."""
+        records: list[Record] = []
+        for found in objects:
+            self._add(found, records)
+        self._flush(records)
+        self._close()
+        bursts, self._bursts = self._bursts, []
+        return bursts
+
     def _decode_block(self, view: memoryview) -> None:
         # numpy counts twice as fast as bytes.count.
         ends = np.count_nonzero(np.frombuffer(view, np.uint8) == NEWLINE)
@@ -127,18 +139,22 @@ class ObjectDecoder:
                 except _UNDECODABLE:
                     pass
             for found in self._objects(number, line):
-                if self._schema is None:
-                    self._notice(found)
-                    self._loose.append(found)
-                    continue
-                if not self._schema.fits(found):
-                    self._flush(records)
-                    self._close()
-                    self._notice(found)
-                    if not self._learn(found):
-                        continue
-                records.append(self._schema.make(found))
+                self._add(found, records)
         self._flush(records)
+
+    def _add(self, found: dict[str, Any], records: list[Record]) -> None:
+        """Take an object in, as one of the records that were decoded since the schema changed."""
+        if self._schema is None:
+            self._notice(found)
+            self._loose.append(found)
+            return
+        if not self._schema.fits(found):
+            self._flush(records)
+            self._close()
+            self._notice(found)
+            if not self._learn(found):
+                return
+        records.append(self._schema.make(found))
 
     def _objects(self, number: int, line: bytes) -> list[dict[str, Any]]:
         """The objects on a line, by the most forgiving way of reading it; none if it is broken."""
@@ -226,6 +242,16 @@ def _parse(line: bytes) -> list[Any]:
         text = line.decode("utf-8", "replace").strip("\0\ufeff \t\r\n")
     if not text.startswith("{"):
         raise ValueError("does not begin with {" if text else "nothing but NUL bytes")
+    return parse_values(text)
+
+
+def parse_values(text: str) -> list[Any]:
+    """The JSON values of a text, one after another; bare NaN, nan, Infinity and inf are taken.
+
+    Raises:
+        ValueError: It is no JSON.
+        RecursionError: It is nested too deeply.
+    """
     try:
         return _values(text)
     except ValueError:

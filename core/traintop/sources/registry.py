@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from traintop.sources import dialect
+from traintop.sources import dialect, document_head
 from traintop.sources.binary import looks_binary
 from traintop.sources.compressed import SUFFIXES, unpacked
 from traintop.sources.diagnostics import FORMAT, Events, Layers, RunInfoFile
+from traintop.sources.document import JsonDocument
 from traintop.sources.jsonl import JsonLines
 from traintop.sources.pipe import PipeTail
 from traintop.sources.separated import SeparatedValues
@@ -199,6 +200,19 @@ def _json_lines(place: Place) -> JsonLines:
     return JsonLines(f"{folder}/{own}" if folder else own, format=FORMAT)
 
 
+def _holds_document(path: Path, head: bytes) -> bool:
+    lines = not {".jsonl", ".ndjson"}.isdisjoint(map(str.lower, path.suffixes))
+    return document_head.is_document(head, lines_expected=lines)
+
+
+def _document(place: Place) -> JsonDocument:
+    return JsonDocument(place.table, place.split_table)
+
+
+def _measures_in_document(_path: Path, head: bytes) -> bool:
+    return document_head.holds_curves(head)
+
+
 def _dialect(path: Path, head: bytes) -> dialect.Dialect | None:
     named_so = not {".csv", ".tsv"}.isdisjoint(map(str.lower, path.suffixes))
     text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
@@ -228,6 +242,7 @@ BINARY_FORMATS: tuple[Format, ...] = ()
 TEXT_FORMATS: tuple[Format, ...] = (
     Format("layers", _holds_layers, _layers),
     Format("events", _holds_events, _events),
+    Format("json", _holds_document, _document, _measures_in_document),
     Format("jsonl", _holds_json_lines, _json_lines, _always),
     Format("csv", _holds_separated_values, _separated_values, _measures_in_columns),
     Format("text", _always, _text),
