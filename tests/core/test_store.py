@@ -155,6 +155,11 @@ def test_views_stay_valid_while_the_writer_goes_on():
         ([1, 1, 2, 1, 2, 2, 3, 3], ["late"]),
         ([*range(10), *range(10), *range(10)], ["run", "run"]),
         ([5], []),
+        # A checkpoint of long ago is resumed from; a run of few records is begun again.
+        ([*range(0, 10_000, 10), *range(500, 900, 10)], ["rewind"]),
+        ([*range(0, 10_000, 10), *range(20, 900, 10)], ["run"]),
+        ([0, 125, 0, 125, 250], ["run"]),
+        ([100, 200, 300, 50, 100], ["run"]),
     ],
 )
 def test_a_fall_of_the_step_is_a_new_run_or_a_repetition(steps, begins):
@@ -182,6 +187,53 @@ def test_store_splits_runs_and_keeps_their_tables_together():
         assert run.layers is not None
         assert len(run.layers) == 5
         assert len(run.events) == 10
+
+
+def test_evaluations_go_to_the_run_that_reached_them():
+    """The first run ended before its first evaluation, or between two of them."""
+    store = Store()
+    store.add(rows(range(120), loss=np.ones(120)))
+    store.add(rows(range(900), loss=np.ones(900)))
+    store.add(rows([100, 200, 300], table="val", loss=[1, 2, 3]))
+    assert [run.tables["val"].step.tolist() for run in store.runs] == [[100], [200, 300]]
+
+    store = Store()
+    store.add(rows(range(50), loss=np.ones(50)))
+    store.add(rows(range(900), loss=np.ones(900)))
+    store.add(rows([200, 300], table="val", loss=[2, 3]))
+    assert [sorted(run.tables) for run in store.runs] == [["train"], ["train", "val"]]
+    # An evaluation at the end of an epoch comes after its last training record.
+    store = Store()
+    store.add(rows(range(0, 1000, 50), loss=np.ones(20)))
+    store.add(rows(range(0, 1000, 50), loss=np.ones(20)))
+    both = Column(values=np.array([2.0, 4.0]), rows=np.array([0, 2]))
+    store.add(rows([1000, 1000, 1000], table="val", loss=both, acc=[1.0, 2.0, 3.0]))
+    # The same measure at the same step is the next run's.
+    assert [len(run.tables["val"]) for run in store.runs] == [1, 2]
+
+
+def test_evaluations_of_one_step_each_go_to_their_runs():
+    store = Store()
+    for _ in range(3):
+        store.add(rows(range(50), loss=np.ones(50)))
+    for value in range(3):
+        store.add(rows([50], table="test", acc=[value]))
+    assert [run.tables["test"].series["acc"].values().tolist() for run in store.runs] == [
+        [0],
+        [1],
+        [2],
+    ]
+
+
+def test_evaluations_of_a_resumed_run_stay_in_it():
+    store = Store()
+    store.add(rows(range(0, 10_000, 10), loss=np.ones(1000)))
+    store.add(rows(range(1000, 10_001, 1000), table="val", loss=np.ones(10)))
+    store.add(rows(range(500, 3000, 10), loss=np.ones(250)))
+    store.add(rows([1000, 2000], table="val", loss=[5, 6]))
+    [run] = store.runs
+    assert run.tables["val"].step.tolist() == [1000, 2000]
+    assert run.tables["train"].step[-1] == 2990
 
 
 def test_layers_keep_every_extreme_and_say_what_is_missing():

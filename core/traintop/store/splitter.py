@@ -8,8 +8,9 @@ import numpy as np
 
 from traintop.records import Floats
 
-NEAR_START = 0.1
-"""A fall into the first tenth of the steps seen begins a new run; a smaller one repeats steps."""
+NEAR_START = 0.02
+"""A fall into so small a first share of the steps seen begins a new run; any other repeats steps,
+as a run does that is resumed, however early its checkpoint."""
 SMALL_FALL = 3
 """A fall of no more than so many typical increments is a repeated or late line."""
 
@@ -33,6 +34,8 @@ class Splitter:
         self._first = 0.0
         self._last = -np.inf
         self._records = 0
+        self._repeats = 0
+        """Records with the step of the one before, as several ranks write them, out of order."""
 
     def split(self, steps: Floats) -> list[Piece]:
         """Cut a burst where its steps fall. Steps have shape (n,)."""
@@ -45,8 +48,9 @@ class Splitter:
         for first, last in zip(starts, [*starts[1:], len(steps)], strict=True):
             begins = self._fall_to(float(steps[first])) if first in falls else "nothing"
             if begins == "run" or not self._records:
-                self._first, self._records = float(steps[first]), 0
+                self._first, self._records, self._repeats = float(steps[first]), 0, 0
             self._records += last - first
+            self._repeats += int((steps[first:last] == before[first:last]).sum())
             self._last = float(steps[last - 1])
             pieces.append(Piece(first, last, begins))
         return pieces
@@ -73,8 +77,11 @@ class Splitter:
 
     def _fall_to(self, step: float) -> Begins:
         """Say what a record begins whose step is below the last one."""
+        if step <= self._first and not self._repeats:
+            return "run"
         span = self._last - self._first
         increment = span / max(self._records - 1, 1)
         if self._last - step <= SMALL_FALL * increment:
             return "late"
-        return "run" if step <= self._first + NEAR_START * span else "rewind"
+        near = max(NEAR_START * span, SMALL_FALL * increment)
+        return "run" if step <= self._first + near else "rewind"

@@ -24,6 +24,9 @@ from traintop.store.splitter import Splitter
 from traintop.store.storage import MEMORY, Storage
 from traintop.store.table import Table
 
+BEYOND = 1.5
+"""An evaluation may come so many typical increments after the last training record of its run."""
+
 
 class Rewind(NamedTuple):
     """Records that were repeated; the older ones of these steps are forgotten."""
@@ -185,14 +188,55 @@ class Store:
     def _add_rows(self, rows: Rows) -> None:
         self.records += len(rows.step)
         for first, last, begins in self._splitter(rows.table).split(rows.step):
+            step = float(rows.step[first])
+            if begins == "run" and self._resumed_before(rows.table, step):
+                begins = "rewind"
             run = self._run_of(rows.table, begins == "run")
-            table = run.tables.get(rows.table)
-            if table is None:
-                table = run.tables[rows.table] = Table(rows.table, self.storage)
-            if begins in ("late", "rewind"):
-                table.rewind(float(rows.step[first]))
-                run.rewinds.append(Rewind(rows.table, float(rows.step[first]), begins == "late"))
-            table.append(rows if last - first == len(rows.step) else rows.part(first, last))
+            if begins in ("late", "rewind") and rows.table in run.tables:
+                run.tables[rows.table].rewind(step)
+                run.rewinds.append(Rewind(rows.table, step, begins == "late"))
+            while first < last:
+                # A stream may be silent while others end a run and begin the next.
+                end = self._end_in(run, rows, first, last)
+                if end > first:
+                    table = run.tables.get(rows.table)
+                    if table is None:
+                        table = run.tables[rows.table] = Table(rows.table, self.storage)
+                    whole = end - first == len(rows.step)
+                    table.append(rows if whole else rows.part(first, end))
+                first = end
+                if first < last:
+                    run = self._run_of(rows.table, new=True)
+
+    def _resumed_before(self, stream: str, step: float) -> bool:
+        """Tell whether another stream has repeated steps from one at or before this one.
+
+        Evaluations are few: the first that a resumed run repeats may be the very first of all.
+        """
+        rewinds = self.run(self._at.get(stream, 0)).rewinds
+        others = (each for each in rewinds if each.stream != stream and not each.late)
+        return any(each.step <= step for each in others)
+
+    def _end_in(self, run: Run, rows: Rows, first: int, last: int) -> int:
+        """Return the end of those of records [first, last) that are of a run.
+
+        All are, unless others have ended it and begun the next: then those beyond its last step,
+        and those that measure again what it has at the same step, are of a later one.
+        """
+        others = [each for name, each in run.tables.items() if name != rows.table and len(each)]
+        if run.index + 1 >= len(self.runs) or not others:
+            return last
+        longest = max(others, key=len)
+        increment = float(longest.step[-1] - longest.step[0]) / max(len(longest) - 1, 1)
+        reach = max(float(each.step[-1]) for each in others) + BEYOND * increment
+        end = first + int(np.searchsorted(rows.step[first:last], reach, "right"))
+        known = run.tables.get(rows.table)
+        if known is not None and len(known) and end > first and known.step[-1] == rows.step[first]:
+            return first if _measures(rows, first) & set(known.series) else end
+        for at in (np.flatnonzero(np.diff(rows.step[first:end]) == 0) + first + 1).tolist():
+            if _measures(rows, at) & _measures(rows, at - 1):
+                return int(at)
+        return end
 
     def _add_layers(self, block: LayerBlock) -> None:
         self.records += len(block.step)
@@ -220,3 +264,8 @@ class Store:
         at = self._at.get(stream, 0) + new
         self._at[stream] = at
         return self.run(at)
+
+
+def _measures(rows: Rows, at: int) -> set[str]:
+    """Return the names of the columns that have a value in a record."""
+    return {name for name, each in rows.columns.items() if each.rows is None or at in each.rows}
