@@ -111,8 +111,9 @@ def run_state(run: Run, info: RunInfo, now: float, signs: Signs) -> State:
     last_step = run.last_step
     if last_step is None:
         return "waiting"
-    if _ended(run.events):
-        return "finished"
+    ended = _ended(run.events)
+    if ended is not None:
+        return ended
     # A run that has gone beyond its plan had another plan.
     if info.planned_steps and info.planned_steps - 1 <= last_step <= info.planned_steps:
         return "finished"
@@ -134,11 +135,14 @@ def run_state(run: Run, info: RunInfo, now: float, signs: Signs) -> State:
     return "stalled" if alive or silence <= LONG_SILENCE else "unknown"
 
 
-def _ended(events: list[Event]) -> bool:
-    """Whether the last thing that the run said of itself is that it ended."""
+def _ended(events: list[Event]) -> State | None:
+    """How the run says that it ended; None where it does not, or was resumed after that."""
     for event in reversed(list(events)):
         if event.event == "resume":
-            return False
-        if event.event == "control" and event.fields.get("action") == "finished":
-            return True
-    return False
+            return None
+        action = event.fields.get("action") if event.event == "control" else None
+        if action == "finished":
+            return "finished"
+        if action == "failed":
+            return "crashed"
+    return None

@@ -306,9 +306,7 @@ def _add(crc: NDArray[np.uint32], follow: Indices, words: Words, size: int) -> N
         crc ^= table[row - (place << 8) + byte]
 
 
-def _add_steps(
-    crc: NDArray[np.uint32], follow: Indices, words: Words, sizes: Indices
-) -> None:
+def _add_steps(crc: NDArray[np.uint32], follow: Indices, words: Words, sizes: Indices) -> None:
     """Add to checksums what steps of so many bytes contribute; `follow` bytes follow the first."""
     _add(crc, follow, words, 1)
     for place in range(1, _MAX_STEP):

@@ -37,6 +37,8 @@ class EventFile:
     """
 
     format = "tfevents"
+    by_lines = False
+    rewritten = False
 
     def __init__(self, table: str) -> None:
         self.tally = Tally()
@@ -72,7 +74,9 @@ class EventFile:
         buffer = np.frombuffer(whole, np.uint8)
         frames = find_frames(buffer, size, self._lost)
         for at in frames.damaged:
-            self._skip(self._offset + at, "no record begins here; read on at the next that is whole")
+            self._skip(
+                self._offset + at, "no record begins here; read on at the next that is whole"
+            )
         points = self._points(whole, buffer, frames)
         self._keep(whole[frames.end : size], frames)
         return list(self._placer.rows(self._settled(points)))

@@ -87,9 +87,7 @@ def read_event(data: bytes) -> Event:
     return Event(time, step, tuple(scalars), tuple(others))
 
 
-def _read_value(
-    data: bytes, message: Field, scalars: list[Scalar], others: list[str]
-) -> None:
+def _read_value(data: bytes, message: Field, scalars: list[Scalar], others: list[str]) -> None:
     """Read one value of a summary."""
     tag = plugin = kind = ""
     found: tuple[float, int, str] | None = None

@@ -1,0 +1,1 @@
+"""W&B run files (`.wandb`), read without wandb or protobuf."""

@@ -1,0 +1,232 @@
+"""W&B run files: the history becomes series, system metrics a table of their own, output a log.
+
+Field numbers: wandb/proto/wandb_internal.proto.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from traintop.records import Column, Rows
+from traintop.sources.decoder import Tally
+from traintop.sources.keys import Keys
+from traintop.sources.lines import LineSplitter
+from traintop.sources.objects import Burst
+from traintop.sources.placing import RowMaker
+from traintop.sources.protobuf import BYTES, Malformed, fields
+from traintop.sources.run_settings import run_info_of
+from traintop.sources.textlog import TextLog
+from traintop.sources.wandb.framing import Framing, Records, right
+from traintop.sources.wandb.history import PAD, Cells, Names, read_row, read_rows
+from traintop.sources.wandb.kinds import HISTORY, OTHER, split_records
+from traintop.sources.wandb.messages import (
+    read_exit,
+    read_line,
+    read_run,
+    read_settings,
+    read_stats,
+)
+
+if TYPE_CHECKING:
+    from traintop.records import Floats, Item
+
+SYSTEM = "system"
+"""The table of the metrics of the machine."""
+
+_AXES = frozenset({"_runtime", "_wandb.runtime"})
+"""Items that say when a row was written, beside those that `Keys` knows."""
+
+Indices = NDArray[np.int64]
+Stats = tuple[float, dict[str, float]]
+
+
+class WandbFile:
+    """Decodes `.wandb` files as any client writes them, old and new, finished or still growing.
+
+    The checksums of all records are checked that something is taken from; the summaries between
+    them, which repeat what the history says, are passed over unread. A record that is not whole yet
+    is waited for.
+
+    Args:
+        table: The table of the history.
+        system: The table of the machine's metrics.
+    """
+
+    format = "wandb"
+    by_lines = False
+    rewritten = False
+
+    def __init__(self, table: str, system: str = SYSTEM) -> None:
+        self.tally = Tally()
+        self._framing = Framing(self._skip)
+        self._names = Names()
+        self._keys = Keys()
+        self._learnt = 0  # names that `Keys` has seen
+        self._maker = RowMaker(self._keys, table)
+        self._system = system
+        self._system_used = False
+        self._step = 0.0  # the last one of the history
+        self._records = 0
+        self._lines = LineSplitter()
+        self._log = TextLog()
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that rows were handed over for so far."""
+        return (*self._maker.tables, self._system) if self._system_used else self._maker.tables
+
+    def feed(self, data: bytes) -> list[Item]:
+        """Take bytes, cut anywhere."""
+        records = self._framing.feed(data)
+        if not len(records.starts):
+            return []
+        whole = records.data + bytes(PAD)
+        contents = split_records(np.frombuffer(whole, np.uint8), records.starts, records.ends)
+        taken = self._taken(whole, records, contents.kinds)
+        rows = np.flatnonzero(taken & (contents.kinds == HISTORY))
+        history = self._history(whole, contents.starts[rows], contents.ends[rows])
+        items: list[Item] = [*history]
+        self._records += len(records.starts)
+        self.tally.lines = self._records
+        self.tally.records += len(rows)
+        system: list[Stats] = []
+        stands: list[int] = []  # how many rows came before each of them
+        output: list[bytes] = []
+        for one in np.flatnonzero(taken & (contents.kinds == OTHER)).tolist():
+            start, end = int(records.starts[one]), int(records.ends[one])
+            try:
+                items += self._other(whole, start, end, system, output)
+            except Malformed as error:
+                self.tally.skip(self._records, f"no record: {error}")
+            if len(system) > len(stands):
+                stands.append(int(np.searchsorted(rows, one)))
+        items += self._console(output)
+        steps = np.concatenate(([self._step], *(made.step for made in history)))
+        if system:
+            # A row that could not be read has no step.
+            items.append(self._system_rows(system, steps[np.minimum(stands, len(steps) - 1)]))
+        self._step = float(steps[-1])
+        return items
+
+    def finish(self) -> list[Item]:
+        """Hand over the last line of the output."""
+        rest = self._lines.flush()
+        return (self._log.feed(rest) if rest else []) + self._log.finish()
+
+    def _skip(self, offset: int, why: str) -> None:
+        self.tally.skip(self._records + 1, f"byte {offset}: {why}")
+
+    def _taken(self, whole: bytes, records: Records, kinds: Indices) -> NDArray[np.bool_]:
+        """Which records have the checksum that they should; those that are not read pass."""
+        taken = np.ones(len(kinds), np.bool_)
+        looked = np.flatnonzero(~records.checked & ((kinds == HISTORY) | (kinds == OTHER)))
+        for one, start, end in zip(
+            looked.tolist(),
+            records.starts[looked].tolist(),
+            records.ends[looked].tolist(),
+            strict=True,
+        ):
+            if not right(whole, start, end):
+                taken[one] = False
+                self.tally.skip(self._records + one + 1, "wrong checksum")
+        return taken
+
+    # --- history -----------------------------------------------------------------------------
+
+    def _history(self, whole: bytes, starts: Indices, ends: Indices) -> list[Rows]:
+        if not len(starts):
+            return []
+        cells, others = read_rows(whole, starts, ends, self._names)
+        rest: list[tuple[int, int, float]] = []
+        for row in others.tolist():
+            try:
+                values = read_row(whole, int(starts[row]), int(ends[row]), self._names)
+            except Malformed as error:
+                self.tally.skip(self._records + 1, f"no row: {error}")
+                continue
+            rest += [(row, key, value) for key, value in values.items()]
+        for name, count in self._names.take_ignored().items():
+            self.tally.ignore(name, count)
+        if rest:
+            cells = cells.with_more(rest)
+        return list(self._maker.rows(self._burst(cells, len(starts))))
+
+    def _burst(self, cells: Cells, count: int) -> Burst:
+        """The rows as columns."""
+        order = np.argsort(cells.keys, kind="stable")
+        keys, rows, values = cells.keys[order], cells.rows[order], cells.values[order]
+        edges = np.concatenate(([0], np.flatnonzero(keys[1:] != keys[:-1]) + 1, [len(keys)]))
+        columns: dict[str, Column] = {}
+        for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+            if begin == end:
+                continue
+            name = self._names.names[keys[begin]]
+            if name in _AXES or self._names.is_media(name):
+                continue
+            whole = end - begin == count
+            columns[name] = Column(
+                values=values[begin:end], rows=None if whole else rows[begin:end]
+            )
+        if self._learnt < len(self._names.names):
+            self._learnt = len(self._names.names)
+            self._keys.learn({name: float(one.values[0]) for name, one in columns.items()})
+        return Burst(count, columns, {})
+
+    # --- other records -----------------------------------------------------------------------
+
+    def _other(
+        self,
+        data: bytes,
+        start: int,
+        end: int,
+        system: list[Stats],
+        output: list[bytes],
+    ) -> list[Item]:
+        """Read a record that is no row; what it holds is added to what is collected."""
+        for field in fields(data, start, end):
+            if field.wire != BYTES:
+                continue
+            match field.number:
+                case 4 | 13:
+                    output.append(read_line(data, field))
+                case 7:
+                    system.append(read_stats(data, field))
+                case 5:
+                    return self._settings(read_settings(data, field))
+                case 17:
+                    return self._settings(read_run(data, field))
+                case 18:
+                    return [read_exit(data, field)]
+                case _:
+                    pass
+        return []
+
+    def _settings(self, settings: dict[str, Any]) -> list[Item]:
+        info = run_info_of(settings)
+        return [] if info is None else [info]
+
+    def _console(self, output: list[bytes]) -> list[Item]:
+        lines = self._lines.feed(b"".join(output)) if output else b""
+        return self._log.feed(lines) if lines else []
+
+    def _system_rows(self, system: list[Stats], steps: Floats) -> Rows:
+        self._system_used = True
+        names = dict.fromkeys(name for _, values in system for name in values)
+        columns: dict[str, Column] = {}
+        for name in names:
+            rows = [row for row, (_, values) in enumerate(system) if name in values]
+            columns[name] = Column(
+                values=np.array([system[row][1][name] for row in rows]),
+                rows=None if len(rows) == len(system) else np.array(rows, np.int64),
+            )
+        count = len(system)
+        return Rows(
+            table=self._system,
+            step=steps,
+            epoch=np.full(count, np.nan),
+            time=np.array([when for when, _ in system]),
+            columns=columns,
+        )

@@ -1,0 +1,208 @@
+"""Where the records of a W&B run file are: the framing of a LevelDB log, found in bulk.
+
+After a header of seven bytes the file is cut into blocks of 32 KiB. A record lies in one block
+(type 1), or in several as a first, middle and last piece (2, 3, 4); a piece is its CRC-32 over type
+and data (4 bytes), its length (2), its type (1) and its data. The last bytes of a block in which no
+header has room are zeros. https://github.com/google/leveldb/blob/main/doc/log_format.md, but for the
+checksum, which is zlib's.
+
+Where a type 1 stands before the byte 8, which almost every record begins with, a whole record may
+begin. Those that end where the next begins are taken together, all others piece by piece.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAGIC = b":W&B"
+FILE_HEADER = 7
+BLOCK = 1 << 15
+PIECE_HEADER = 7
+FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
+MAX_RECORD = 64 << 20
+"""A record of more bytes is passed over."""
+
+Indices = NDArray[np.int64]
+Skip = Callable[[int, str], None]
+_HEADER = struct.Struct("<IHB")
+
+
+class Records(NamedTuple):
+    """The whole records of some bytes."""
+
+    data: bytes
+    """What the places are places of: the bytes that were read, and then what was put together."""
+    starts: Indices
+    ends: Indices
+    checked: NDArray[np.bool_]
+    """Whether the checksum was compared; else it stands 7 bytes before `starts`."""
+
+
+class Framing:
+    """Cuts the bytes of a file into records.
+
+    Args:
+        skip: Called with a place in the file and why something there cannot be read.
+    """
+
+    def __init__(self, skip: Skip) -> None:
+        self._skip = skip
+        self._held = b""
+        self._offset = 0  # in the file, of what is held
+        self._pieces: list[bytes] | None = None  # of a record whose end is still to come
+        self._size = 0
+
+    @property
+    def torn(self) -> bool:
+        """Whether a record is not whole yet."""
+        return bool(self._held or self._pieces)
+
+    def feed(self, data: bytes) -> Records:
+        """Take bytes, cut anywhere."""
+        data = self._held + data
+        at = 0
+        if self._offset == 0:
+            if len(data) < FILE_HEADER:
+                self._held = data
+                return Records(b"", *_NOTHING)
+            at = FILE_HEADER
+        bulk = _Bulk(data, self._offset)
+        spans: list[tuple[Indices, Indices]] = []
+        joined: list[tuple[int, bytes]] = []
+        while True:
+            found = bulk.run_from(at)
+            if found is not None:
+                self._drop_pieces(at)
+                spans.append(found)
+                at = int(found[1][-1])
+            after = self._piece(data, at, joined)
+            if after is None:
+                break
+            at = after
+        self._held = data[at:]
+        self._offset += at
+        return _records(data, spans, joined)
+
+    def _piece(self, data: bytes, at: int, joined: list[tuple[int, bytes]]) -> int | None:
+        """Take the piece at a place; return where the next begins, None if it is not whole."""
+        room = BLOCK - (self._offset + at) % BLOCK
+        if room < PIECE_HEADER:
+            return at + room if at + room <= len(data) else None
+        if at + PIECE_HEADER > len(data):
+            return None
+        stored, length, kind = _HEADER.unpack_from(data, at)
+        start, end = at + PIECE_HEADER, at + PIECE_HEADER + length
+        if not FULL <= kind <= LAST or length > room - PIECE_HEADER:
+            if at + room > len(data):
+                return None
+            self._lose(at, "no record begins here; read on at the next block")
+            return at + room
+        if end > len(data):
+            return None
+        if not _right(data, at, length, stored):
+            self._lose(at, "wrong checksum")
+            # The length may be what is damaged: then the next header is in the next block.
+            return end if _plausible(data, end, room - (end - at)) else at + room
+        self._join(kind, at, data[start:end], joined)
+        return end
+
+    def _join(self, kind: int, at: int, data: bytes, joined: list[tuple[int, bytes]]) -> None:
+        if kind in (FULL, FIRST):
+            self._drop_pieces(at)
+        if kind == FULL:
+            joined.append((at, data))
+        elif kind == FIRST:
+            self._pieces, self._size = [data], len(data)
+        elif self._pieces is not None:
+            self._size += len(data)
+            if self._size > MAX_RECORD:
+                self._lose(at, "a record of more than 64 MiB")
+                return
+            self._pieces.append(data)
+            if kind == LAST:
+                joined.append((at, b"".join(self._pieces)))
+                self._pieces = None
+
+    def _drop_pieces(self, at: int) -> None:
+        if self._pieces is not None:
+            self._lose(at, "the record before has no end")
+
+    def _lose(self, at: int, why: str) -> None:
+        self._skip(self._offset + at, why)
+        self._pieces = None
+
+
+class _Bulk:
+    """Whole records in one block each that begin as almost all do."""
+
+    def __init__(self, data: bytes, offset: int) -> None:
+        buffer = np.frombuffer(data, np.uint8)
+        begins = (buffer[PIECE_HEADER - 1 : -1] == FULL) & (buffer[PIECE_HEADER:] == 8)
+        starts = np.flatnonzero(begins)
+        lengths = buffer[starts + 4].astype(np.int64) | buffer[starts + 5].astype(np.int64) << 8
+        ends = starts + PIECE_HEADER + lengths
+        room = BLOCK - (starts + offset) % BLOCK
+        fits = (ends - starts <= room) & (ends <= len(data))
+        self._starts, self._ends = starts[fits], ends[fits]
+        self._breaks = np.append(
+            np.flatnonzero(self._ends[:-1] != self._starts[1:]), len(self._starts) - 1
+        )
+
+    def run_from(self, at: int) -> tuple[Indices, Indices] | None:
+        """Where the records are that follow each other from a place on: headers, and ends."""
+        index = int(np.searchsorted(self._starts, at))
+        if index == len(self._starts) or self._starts[index] != at:
+            return None
+        last = int(self._breaks[np.searchsorted(self._breaks, index)])
+        return self._starts[index : last + 1], self._ends[index : last + 1]
+
+
+def _right(data: bytes, at: int, length: int, stored: int) -> bool:
+    """Whether the checksum of a piece is the stored one; type and data follow each other."""
+    return zlib.crc32(data[at + PIECE_HEADER - 1 : at + PIECE_HEADER + length]) == stored
+
+
+def right(data: bytes, start: int, end: int) -> bool:
+    """Whether the record at `data[start:end]` has the checksum that its header says."""
+    stored = int.from_bytes(data[start - PIECE_HEADER : start - 3], "little")
+    return zlib.crc32(data[start - 1 : end]) == stored
+
+
+def _plausible(data: bytes, at: int, room: int) -> bool:
+    """Whether a piece with the right checksum begins at a place, or the block ends there."""
+    if room < PIECE_HEADER:
+        return True
+    if at + PIECE_HEADER > len(data):
+        return False
+    stored, length, kind = _HEADER.unpack_from(data, at)
+    fits = FULL <= kind <= LAST and length <= room - PIECE_HEADER
+    return fits and at + PIECE_HEADER + length <= len(data) and _right(data, at, length, stored)
+
+
+def _records(
+    data: bytes, spans: list[tuple[Indices, Indices]], joined: list[tuple[int, bytes]]
+) -> Records:
+    """All records in file order."""
+    heads = np.concatenate([_EMPTY, *(starts for starts, _ in spans)])
+    starts = heads + PIECE_HEADER
+    ends = np.concatenate([_EMPTY, *(ends for _, ends in spans)])
+    checked = np.zeros(len(heads), np.bool_)
+    if joined:
+        sizes = np.array([len(piece) for _, piece in joined])
+        after = len(data) + np.cumsum(sizes)
+        order = np.argsort(np.concatenate((heads, [at for at, _ in joined])), kind="stable")
+        starts = np.concatenate((starts, after - sizes))[order]
+        ends = np.concatenate((ends, after))[order]
+        checked = np.concatenate((checked, np.ones(len(joined), np.bool_)))[order]
+        data = b"".join((data, *(piece for _, piece in joined)))
+    return Records(data, starts, ends, checked)
+
+
+_EMPTY = np.empty(0, np.int64)
+_NOTHING = (_EMPTY, _EMPTY, np.empty(0, np.bool_))
