@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from traintop.sources.layout import own_folder
-from traintop.sources.newest import RECORDS, find_metrics, find_runs
+from traintop.sources.newest import RECORDS, find_metrics, find_runs, find_store_runs
 
 PARTS_OF_A_RUN = re.compile(
     r"(train|training|val|valid|validation|eval|evaluation|test|dev|logs?|metrics|rank\d*|\d+)",
@@ -49,7 +49,8 @@ def _runs_at(path: str, say: Callable[[str], None]) -> Iterator[str]:
 def runs_in(folder: Path) -> list[Path]:
     """Return the runs in a folder that is none itself, by path.
 
-    Runs of our own format are told by their files. Where there are none, folders that hold files
+    Runs of our own format are told by their files, and so are those of other trackers. Where there
+    are none, folders that hold files
     with a record a line are runs, unless their names say that they are parts of one, or the folder
     has such files itself. One run or none: an empty list.
     """
@@ -60,6 +61,9 @@ def runs_in(folder: Path) -> list[Path]:
         return sorted(own) if len(own) > 1 else []
     if any(name.name.endswith(RECORDS) for name in _entries(folder)):
         return []
+    stores = find_store_runs(folder, math.inf)
+    if len(stores) > 1:
+        return sorted(stores)
     folders = sorted({file.parent for file in find_metrics(folder, math.inf)})
     parts = any(PARTS_OF_A_RUN.fullmatch(run.name) for run in folders)
     return [] if parts or len(folders) < 2 else folders

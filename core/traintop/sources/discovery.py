@@ -13,8 +13,9 @@ from traintop.errors import PathError
 from traintop.sources.checkpoints import CheckpointFile, is_checkpoint, order, step_of
 from traintop.sources.compressed import SUFFIXES
 from traintop.sources.layout import OWN_FILES, OWN_RECORDS, SKIPPED_FOLDERS, own_folder
-from traintop.sources.newest import find_runs
+from traintop.sources.newest import find_runs, find_store_runs
 from traintop.sources.registry import STANDARD_INPUT, format_of, head_of, holds_metrics
+from traintop.sources.stores import Store, events_table, file_store, store_of
 from traintop.sources.tail import HEAD
 
 MAX_DEPTH = 3
@@ -73,6 +74,7 @@ class Discovery:
         self._only_file = False
         self._own: Path | None = None
         self._with_rows: set[Path] = set()
+        self._other_runs: set[Path] = set()
         if path == STANDARD_INPUT:
             self._root = Path()
             self._files[path] = RunFile(path, "stdin", True)
@@ -85,11 +87,29 @@ class Discovery:
             self._add(path, with_rows=True)
         else:
             self._root = _only_run(path)
+            self._leave_out_other_runs()
         # Beside a single file checkpoints are looked for, in its folder and the folders there.
         self._folders[self._root] = (MAX_DEPTH - 1 if self._only_file else 0, -1)
         self.refresh()
         if not self._files:
             raise PathError(_holds_no_run(path))
+
+    def _leave_out_other_runs(self) -> None:
+        """Of several runs that a tracker keeps below the run's folder, read the newest.
+
+        Raises:
+            PathError: The folder holds nothing else.
+        """
+        if own_folder(self._root) is not None:
+            return
+        runs = find_store_runs(self._root)
+        if len(runs) < 2:
+            return
+        if not _has_files(self._root):
+            raise PathError(_holds_runs(self._root, runs))
+        self._other_runs = set(runs[1:])
+        why = f"another run than {runs[0]}, which is read; name it to open it"
+        self._left_out |= dict.fromkeys(runs[1:], why)
 
     @property
     def paths(self) -> RunPaths:
@@ -146,12 +166,14 @@ class Discovery:
         self._entries += len(listed) if first else 0
         self._forget_checkpoints(folder, {entry.name for entry in listed})
         found: list[Path] = []
+        # What W&B keeps in the folders of a run is in its file as well.
+        closed = store_of({entry.name for entry in listed}) == "wandb"
         for entry in listed:
             path = Path(entry.path)
             if is_checkpoint(entry):
                 self._note_checkpoint(entry)
             elif entry.is_dir(follow_symlinks=False):
-                if self._enters(path, depth):
+                if not closed and self._enters(path, depth):
                     self._folders[path] = (depth + 1, -1)
                     found.append(path)
             elif not self._only_file and path not in self._files and path not in self._passed:
@@ -160,7 +182,10 @@ class Discovery:
 
     def _enters(self, folder: Path, depth: int) -> bool:
         return (
-            depth < MAX_DEPTH and folder.name not in SKIPPED_FOLDERS and folder not in self._folders
+            depth < MAX_DEPTH
+            and folder.name not in SKIPPED_FOLDERS
+            and folder not in self._folders
+            and folder not in self._other_runs
         )
 
     def _note_checkpoint(self, entry: os.DirEntry[str]) -> None:
@@ -183,6 +208,12 @@ class Discovery:
         if name in OWN_FILES:
             self._consider_own(path)
             return
+        store = file_store(name)
+        if store is not None:
+            self._consider_store(path, store)
+            return
+        if path.parent.name == "wandb" and name.startswith("debug"):
+            return  # what W&B says of itself
         metrics, log, maybe = (bool(p.fullmatch(name)) for p in (_METRICS, _LOG, _MAYBE))
         if not (metrics or log or maybe):
             return
@@ -209,6 +240,26 @@ class Discovery:
         else:
             self._undecided.add(path)  # Its first line is still being written.
 
+    def _consider_store(self, path: Path, store: Store) -> None:
+        """Follow a tracker's file; the event files of a folder are followed together."""
+        try:
+            head = head_of(path)
+        except OSError as error:
+            self._left_out[path] = error.strerror or str(error)
+            self._undecided.add(path)
+            return
+        self._left_out.pop(path, None)
+        self._undecided.discard(path)
+        if not head:
+            self._undecided.add(path)
+        elif (kind := format_of(path, head)) != store:
+            self._passed.add(path)
+            self._left_out[path] = f"this looks like {kind}"
+        elif store == "wandb":
+            self._add(path, with_rows=True, table="history")
+        elif path.parent not in self._files:
+            self._add(path.parent, with_rows=True, table=events_table(path.parent, self._root))
+
     def _consider_own(self, path: Path) -> None:
         """Follow a file of our own format, if it is of this run and not of one below."""
         rank = _RANK.fullmatch(path.parent.name) is not None
@@ -222,11 +273,11 @@ class Discovery:
         elif not rank or path.name in OWN_RECORDS:
             self._add(path, with_rows=path.name in OWN_RECORDS)
 
-    def _add(self, path: Path, with_rows: bool = False) -> None:
+    def _add(self, path: Path, with_rows: bool = False, table: str | None = None) -> None:
         if len(self._files) >= MAX_FILES:
             self._left_out[path] = f"more than {MAX_FILES} files"
             return
-        table = _table(path, self._root)
+        table = table or _table(path, self._root)
         taken = {file.table for file in self._files.values()}
         while table in taken:
             table += "+"
@@ -312,9 +363,23 @@ def _only_run(path: Path) -> Path:
         return path
     below = find_runs(path)
     if len(below) > 1:
-        some = ", ".join(map(str, below[:3]))
-        raise PathError(f"{path}: holds {len(below)} runs; name the ones to open, e.g. {some}")
+        raise PathError(_holds_runs(path, below))
     return below[0] if below else path
+
+
+def _holds_runs(path: Path, runs: list[Path]) -> str:
+    some = ", ".join(map(str, runs[:3]))
+    return f"{path}: holds {len(runs)} runs; name the ones to open, e.g. {some}"
+
+
+def _has_files(folder: Path) -> bool:
+    """Whether a folder itself has files that a run may have written."""
+    with os.scandir(folder) as entries:
+        return any(
+            (_METRICS.fullmatch(entry.name) or _LOG.fullmatch(entry.name))
+            and not (folder.name == "wandb" and entry.name.startswith("debug"))
+            for entry in entries
+        )
 
 
 def _holds_no_run(path: Path) -> str:

@@ -6,10 +6,12 @@ import contextlib
 import os
 from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
 from traintop.sources.checkpoints import is_checkpoint_folder
 from traintop.sources.layout import OWN_FOLDERS, OWN_RECORDS, SKIPPED_FOLDERS
 from traintop.sources.registry import format_of, head_of, holds_metrics
+from traintop.sources.stores import outermost, run_folder, store_of, written
 
 MAX_DEPTH = 6
 MAX_ENTRIES = 20_000
@@ -31,12 +33,20 @@ def find_runs(below: Path, most: float = MAX_ENTRIES) -> list[Path]:
         below: Where to look.
         most: Entries to look at.
     """
-    return [path for _, path in sorted(_scan(below, most)[0], reverse=True)]
+    return [path for _, path in sorted(_scan(below, most).own, reverse=True)]
+
+
+def find_store_runs(below: Path, most: float = MAX_ENTRIES) -> list[Path]:
+    """The run folders that other trackers keep below a folder, the one written to last first."""
+    when: dict[Path, float] = {}
+    for modified, path in _scan(below, most).stores:
+        when[path] = max(modified, when.get(path, modified))
+    return sorted(outermost(when), key=lambda path: when[path], reverse=True)
 
 
 def find_metrics(below: Path, most: float = MAX_ENTRIES) -> list[Path]:
     """The files of other formats below a folder that hold a record a line, by path."""
-    named = sorted(path for _, path in _scan(below, most)[1] if path.name.endswith(RECORDS))
+    named = sorted(path for _, path in _scan(below, most).metrics if path.name.endswith(RECORDS))
     return [path for path in named if _measures(path)]
 
 
@@ -45,11 +55,11 @@ def newest_run(below: Path) -> Path | None:
 
     A text log is taken only where there is neither. None if nothing is found in a bounded search.
     """
-    own, metrics, logs = _scan(below)
+    own, metrics, logs, stores = _scan(below)
     said = os.environ.get("DIAGNOSTICS_DIR")
     if said and (modified := _modified(below / said)) is not None:
         own.append((modified, below / said))
-    best = max(own, default=None)
+    best = max(own + stores, default=None)
     for modified, path in sorted(metrics, reverse=True)[:PEEKED]:
         if best is not None and modified <= best[0]:
             break
@@ -64,11 +74,23 @@ def newest_run(below: Path) -> Path | None:
 Found = list[tuple[float, Path]]
 
 
-def _scan(below: Path, most: float = MAX_ENTRIES) -> tuple[Found, Found, Found]:
-    """Our own run folders, files that may hold metrics, and logs, each with when it was written."""
+class _Scan(NamedTuple):
+    """What lies below a folder, each with when it was last written to."""
+
+    own: Found
+    """Run folders of our own format."""
+    metrics: Found
+    """Files that may hold metrics."""
+    logs: Found
+    stores: Found
+    """Run folders of other trackers."""
+
+
+def _scan(below: Path, most: float = MAX_ENTRIES) -> _Scan:
     own: Found = []
     metrics: Found = []
     logs: Found = []
+    stores: Found = []
     folders = deque([(below, 0)])
     seen = 0
     while folders and seen < most:
@@ -82,6 +104,11 @@ def _scan(below: Path, most: float = MAX_ENTRIES) -> tuple[Found, Found, Found]:
         if not {entry.name for entry in listed}.isdisjoint(OWN_RECORDS):
             own.append((_modified(folder) or 0.0, _run_folder(folder, below)))
             continue
+        store = store_of({entry.name for entry in listed})
+        if store is not None:
+            stores.append((written(folder, store), run_folder(folder, store, below)))
+            if store != "tfevents":
+                continue  # What is in its folders is of the same run.
         for entry in listed:
             with contextlib.suppress(OSError):
                 if entry.is_dir(follow_symlinks=False):
@@ -91,7 +118,7 @@ def _scan(below: Path, most: float = MAX_ENTRIES) -> tuple[Found, Found, Found]:
                     metrics.append((entry.stat().st_mtime, Path(entry.path)))
                 elif entry.name.endswith(LOGS):
                     logs.append((entry.stat().st_mtime, Path(entry.path)))
-    return own, metrics, logs
+    return _Scan(own, metrics, logs, stores)
 
 
 def _enters(name: str) -> bool:

@@ -21,6 +21,7 @@ from traintop.sources.source import FileSource, Source
 from traintop.sources.steady import SteadySource
 from traintop.sources.tail import HEAD, FileTail, Tail
 from traintop.sources.textlog import TextLog
+from traintop.sources.tfevents.recognise import holds_events
 
 if TYPE_CHECKING:
     from traintop.sources.decoder import Decoder
@@ -86,6 +87,10 @@ def open_source(
         return RunInfoFile(path)
     if table is None:
         table = "stdin" if path == STANDARD_INPUT else _stem(path)
+    if path.is_dir():
+        from traintop.sources.tfevents.folder import EventFolder
+
+        return EventFolder(path, table)
     source = FileSource(
         open_tail(path),
         lambda head: choose(path, head, table, alone),
@@ -236,7 +241,28 @@ def _text(place: Place) -> TextLog:
     return TextLog(place.split_table("train"), place.split_table)
 
 
-BINARY_FORMATS: tuple[Format, ...] = ()
+def _tfevents(place: Place) -> Decoder:
+    from traintop.sources.tfevents.decoder import EventFile
+    from traintop.sources.tfevents.placing import Placer
+
+    return EventFile(Placer(place.table))
+
+
+def _wandb(place: Place) -> Decoder:
+    from traintop.sources.wandb.decoder import WandbFile
+
+    folder = place.table.rpartition("/")[0]
+    return WandbFile(place.table, f"{folder}/system" if folder else "system")
+
+
+def _is_wandb(_path: Path, head: bytes) -> bool:
+    return head.startswith(b":W&B")
+
+
+BINARY_FORMATS: tuple[Format, ...] = (
+    Format("tfevents", holds_events, _tfevents, _always),
+    Format("wandb", _is_wandb, _wandb, _always),
+)
 """Formats that are no text. Each is told by its first bytes."""
 
 TEXT_FORMATS: tuple[Format, ...] = (
@@ -261,6 +287,10 @@ def _stem(path: Path) -> str:
     name = path.name
     for ending in SUFFIXES:
         name = name.removesuffix(ending) or name
+    if "tfevents" in name:
+        return "events"
+    if name.endswith(".wandb"):
+        return "history"
     for ending in _ENDINGS:
         if name.endswith(ending) and name != ending:
             return name.removesuffix(ending)

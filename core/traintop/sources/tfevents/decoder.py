@@ -33,16 +33,16 @@ class EventFile:
     the last step while there is such a record.
 
     Args:
-        table: The table of its rows.
+        placer: Makes the rows. The files of a run share one.
     """
 
     format = "tfevents"
     by_lines = False
     rewritten = False
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, placer: Placer) -> None:
         self.tally = Tally()
-        self._placer = Placer(table)
+        self._placer = placer
         self._templates = Templates()
         self._held: list[bytes] = []  # of a record that is not whole
         self._size = 0  # of what is held
@@ -82,10 +82,11 @@ class EventFile:
         return list(self._placer.rows(self._settled(points)))
 
     def finish(self) -> list[Item]:
-        """Hand over the scalars of the last step, and count a record that was never whole."""
-        if self._size or self._passing:
-            self._skip(self._offset, "the file ends within a record")
-        self._held, self._size, self._passing = [], 0, 0
+        """Hand over the scalars of the last step, though the record that follows is not whole."""
+        return self.release()
+
+    def release(self) -> list[Item]:
+        """Hand over the scalars of the last step, though a record is not whole yet."""
         waiting, self._waiting = self._waiting, None
         return [] if waiting is None else list(self._placer.rows(waiting))
 
