@@ -70,10 +70,8 @@ def test_the_format_is_told_by_the_content(
     [
         (b"PK\x03\x04abc", "zip archive"),
         (b"SQLite format 3\0", "SQLite"),
-        (b":W&B\xe1\xbe\0", "W&B run file"),
         (b"\x80\x02}q\0", "pickle"),
         (b"\x89HDF\r\n\x1a\n", "HDF5"),
-        (b"\x18\0\0\0\0\0\0\0\xa3\x7fK\"\t\0\0\xc0'\xcb\xd9A\x1a\x0dbrain.Event:2", "TensorBoard"),
         (b'\x40\0\0\0\0\0\0\0{"w":{}}', "safetensors"),
         (os.urandom(0) + bytes(range(256)) * 4, "binary"),
     ],

@@ -7,7 +7,6 @@ import codecs
 from traintop.sources.text import byte_order_mark
 
 _MAGIC = (
-    (b":W&B", "a W&B run file (.wandb)"),
     (b"SQLite format 3\x00", "an SQLite database"),
     (b"PK\x03\x04", "a zip archive (PyTorch checkpoints are such)"),
     (b"\x1f\x8b", "a gzip archive"),
@@ -36,9 +35,6 @@ def looks_binary(head: bytes) -> str | None:
     for magic, name in _MAGIC:
         if head.startswith(magic):
             return name
-    # TFRecord framing: 8 bytes of length, 4 of checksum, then an event that tells its version.
-    if b"brain.Event:" in head[:64]:
-        return "a TensorBoard event file"
     # safetensors: 8 bytes of length, then a JSON header.
     if head[8:10] == b'{"' and head[5:8] == b"\0\0\0":
         return "a safetensors file"

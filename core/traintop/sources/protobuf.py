@@ -16,7 +16,7 @@ _SIGN = 1 << 63
 
 
 class Malformed(Exception):  # noqa: N818 - says what is the case, never leaves the package
-    """The bytes are no message: a length beyond the end, an unknown wire type, an endless number."""
+    """The bytes are no message: a length beyond the end, an unknown wire type, and the like."""
 
 
 class Field(NamedTuple):

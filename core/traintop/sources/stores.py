@@ -34,9 +34,8 @@ def written(folder: Path, store: Store) -> float:
     """When the run in a folder was last written to, seconds since 1970."""
     times = [0.0]
     with contextlib.suppress(OSError):
-        for path in folder.iterdir():
-            if file_store(path.name) == store:
-                times.append(path.stat().st_mtime)
+        files = [path for path in folder.iterdir() if file_store(path.name) == store]
+        times += [path.stat().st_mtime for path in files]
     return max(times)
 
 

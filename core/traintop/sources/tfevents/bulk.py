@@ -3,8 +3,8 @@
 An event is `9 time 16 step 42 length 10 length 10 length tag` and then, at places that are the
 same in every event of a tag, the value and whatever else its writer adds. The first such event is
 read field by field and becomes a template; the others are looked up by a hash of their tag and the
-length of what follows the step. The checksum of each record proves that it is like its template: what
-the constant bytes add to it is computed once, and each varying byte is looked up.
+length of what follows the step. The checksum of each record proves that it is like its template:
+what the constant bytes add to it is computed once, and each varying byte is looked up.
 """
 
 from __future__ import annotations

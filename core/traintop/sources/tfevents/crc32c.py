@@ -27,7 +27,7 @@ Words = NDArray[np.uint32]
 
 @cache
 def position_table() -> Words:
-    """What a byte adds to a checksum, shape (POSITIONS, 256): row k is for one that k others follow."""
+    """What a byte adds to a checksum, shape (POSITIONS, 256): in row k, where k others follow."""
     row = np.arange(256, dtype=np.uint32)
     for _ in range(8):
         row = np.where(row & 1, row >> 1 ^ np.uint32(POLYNOMIAL), row >> 1)

@@ -42,6 +42,7 @@ class EventFile:
 
     def __init__(self, placer: Placer) -> None:
         self.tally = Tally()
+        self.tally.why = "its first record is an event, with the checksum that TFRecord files have"
         self._placer = placer
         self._templates = Templates()
         self._held: list[bytes] = []  # of a record that is not whole

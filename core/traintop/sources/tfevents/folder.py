@@ -99,6 +99,7 @@ class EventFolder:
         return SourceReport(
             path=self.path,
             format=EventFile.format,
+            why=tallies[0].why if tallies else "",
             records=sum(tally.records for tally in tallies),
             bytes_read=sum(file.tail.bytes_read for _, file in followed),
             bytes_total=sum(file.tail.bytes_total for _, file in followed),

@@ -2,9 +2,9 @@
 
 A record is its length (8 bytes), the masked CRC-32C of the length (4), the payload, and the masked
 CRC-32C of the payload (4), all little-endian. Every event begins with the byte 9, the key of its
-wall time; where such a byte follows a length with the right checksum, a record begins. Records found
-so are linked into a chain, each ending where the next begins; only where the chain breaks is a
-header read by itself.
+wall time; where such a byte follows a length with the right checksum, a record begins. Records that
+are found so are linked into a chain, each ending where the next begins; only where the chain breaks
+is a header read by itself.
 """
 
 from __future__ import annotations

@@ -186,7 +186,7 @@ def _apart(row: Indices, order: Indices, repeated: Indices) -> Indices:
     again = np.zeros(len(row), np.int64)
     again[repeated + 1] = 1
     total = np.cumsum(again)
-    # How often the tag came at this step before: counted from the last place that was no repetition.
+    # How often the tag came at this step before: counted from the last one that did not repeat.
     start = np.maximum.accumulate(np.where(again == 0, total, 0))
     times = np.empty(len(row), np.int64)
     times[order] = total - start

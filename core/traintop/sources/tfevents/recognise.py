@@ -8,7 +8,7 @@ from traintop.sources.tfevents.crc32c import checksum, mask
 
 _HEADER = 12
 _AFTER_TIME = (0x10, 0x1A, 0x2A)
-"""Keys of what follows the time of the first event: its step, the version of the file, a summary."""
+"""Keys of what follows the time of the first event: its step, the file's version, a summary."""
 
 
 def holds_events(_path: Path, head: bytes) -> bool:

@@ -20,7 +20,7 @@ from traintop.sources.protobuf import BYTES, Malformed, fields
 from traintop.sources.run_settings import run_info_of
 from traintop.sources.textlog import TextLog
 from traintop.sources.wandb.framing import Framing, Records, right
-from traintop.sources.wandb.history import PAD, Cells, Names, read_row, read_rows
+from traintop.sources.wandb.history import Cells, Names, read_row, read_rows
 from traintop.sources.wandb.kinds import HISTORY, OTHER, split_records
 from traintop.sources.wandb.messages import (
     read_exit,
@@ -61,6 +61,7 @@ class WandbFile:
 
     def __init__(self, table: str, system: str = SYSTEM) -> None:
         self.tally = Tally()
+        self.tally.why = "it begins as the run files of W&B do"
         self._framing = Framing(self._skip)
         self._names = Names()
         self._keys = Keys()
@@ -83,7 +84,7 @@ class WandbFile:
         records = self._framing.feed(data)
         if not len(records.starts):
             return []
-        whole = records.data + bytes(PAD)
+        whole = records.data
         contents = split_records(np.frombuffer(whole, np.uint8), records.starts, records.ends)
         taken = self._taken(whole, records, contents.kinds)
         rows = np.flatnonzero(taken & (contents.kinds == HISTORY))

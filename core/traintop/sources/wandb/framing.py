@@ -3,8 +3,8 @@
 After a header of seven bytes the file is cut into blocks of 32 KiB. A record lies in one block
 (type 1), or in several as a first, middle and last piece (2, 3, 4); a piece is its CRC-32 over type
 and data (4 bytes), its length (2), its type (1) and its data. The last bytes of a block in which no
-header has room are zeros. https://github.com/google/leveldb/blob/main/doc/log_format.md, but for the
-checksum, which is zlib's.
+header has room are zeros. https://github.com/google/leveldb/blob/main/doc/log_format.md, except for
+the checksum, which is zlib's.
 
 Where a type 1 stands before the byte 8, which almost every record begins with, a whole record may
 begin. Those that end where the next begins are taken together, all others piece by piece.
@@ -28,7 +28,12 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 MAX_RECORD = 64 << 20
 """A record of more bytes is passed over."""
 
+PAD = 64
+"""Zeros behind the records, so that what begins in the last one can be looked at."""
+
 Indices = NDArray[np.int64]
+_Run = tuple[Indices, Indices]
+"""Records that follow each other: where their headers begin, and where they end."""
 Skip = Callable[[int, str], None]
 _HEADER = struct.Struct("<IHB")
 
@@ -37,8 +42,9 @@ class Records(NamedTuple):
     """The whole records of some bytes."""
 
     data: bytes
-    """What the places are places of: the bytes that were read, and then what was put together."""
+    """The records, one behind the other, and what lay between them; `PAD` zeros at the end."""
     starts: Indices
+    """Where each begins in `data`, rising."""
     ends: Indices
     checked: NDArray[np.bool_]
     """Whether the checksum was compared; else it stands 7 bytes before `starts`."""
@@ -73,23 +79,22 @@ class Framing:
                 return Records(b"", *_NOTHING)
             at = FILE_HEADER
         bulk = _Bulk(data, self._offset)
-        spans: list[tuple[Indices, Indices]] = []
-        joined: list[tuple[int, bytes]] = []
+        found: list[_Run | bytes] = []
         while True:
-            found = bulk.run_from(at)
-            if found is not None:
+            run = bulk.run_from(at)
+            if run is not None:
                 self._drop_pieces(at)
-                spans.append(found)
-                at = int(found[1][-1])
-            after = self._piece(data, at, joined)
+                found.append(run)
+                at = int(run[1][-1])
+            after = self._piece(data, at, found)
             if after is None:
                 break
             at = after
         self._held = data[at:]
         self._offset += at
-        return _records(data, spans, joined)
+        return _records(data, found)
 
-    def _piece(self, data: bytes, at: int, joined: list[tuple[int, bytes]]) -> int | None:
+    def _piece(self, data: bytes, at: int, found: list[_Run | bytes]) -> int | None:
         """Take the piece at a place; return where the next begins, None if it is not whole."""
         room = BLOCK - (self._offset + at) % BLOCK
         if room < PIECE_HEADER:
@@ -109,14 +114,14 @@ class Framing:
             self._lose(at, "wrong checksum")
             # The length may be what is damaged: then the next header is in the next block.
             return end if _plausible(data, end, room - (end - at)) else at + room
-        self._join(kind, at, data[start:end], joined)
+        self._join(kind, at, data[start:end], found)
         return end
 
-    def _join(self, kind: int, at: int, data: bytes, joined: list[tuple[int, bytes]]) -> None:
+    def _join(self, kind: int, at: int, data: bytes, found: list[_Run | bytes]) -> None:
         if kind in (FULL, FIRST):
             self._drop_pieces(at)
         if kind == FULL:
-            joined.append((at, data))
+            found.append(data)
         elif kind == FIRST:
             self._pieces, self._size = [data], len(data)
         elif self._pieces is not None:
@@ -126,7 +131,7 @@ class Framing:
                 return
             self._pieces.append(data)
             if kind == LAST:
-                joined.append((at, b"".join(self._pieces)))
+                found.append(b"".join(self._pieces))
                 self._pieces = None
 
     def _drop_pieces(self, at: int) -> None:
@@ -154,7 +159,7 @@ class _Bulk:
             np.flatnonzero(self._ends[:-1] != self._starts[1:]), len(self._starts) - 1
         )
 
-    def run_from(self, at: int) -> tuple[Indices, Indices] | None:
+    def run_from(self, at: int) -> _Run | None:
         """Where the records are that follow each other from a place on: headers, and ends."""
         index = int(np.searchsorted(self._starts, at))
         if index == len(self._starts) or self._starts[index] != at:
@@ -185,23 +190,29 @@ def _plausible(data: bytes, at: int, room: int) -> bool:
     return fits and at + PIECE_HEADER + length <= len(data) and _right(data, at, length, stored)
 
 
-def _records(
-    data: bytes, spans: list[tuple[Indices, Indices]], joined: list[tuple[int, bytes]]
-) -> Records:
-    """All records in file order."""
-    heads = np.concatenate([_EMPTY, *(starts for starts, _ in spans)])
-    starts = heads + PIECE_HEADER
-    ends = np.concatenate([_EMPTY, *(ends for _, ends in spans)])
-    checked = np.zeros(len(heads), np.bool_)
-    if joined:
-        sizes = np.array([len(piece) for _, piece in joined])
-        after = len(data) + np.cumsum(sizes)
-        order = np.argsort(np.concatenate((heads, [at for at, _ in joined])), kind="stable")
-        starts = np.concatenate((starts, after - sizes))[order]
-        ends = np.concatenate((ends, after))[order]
-        checked = np.concatenate((checked, np.ones(len(joined), np.bool_)))[order]
-        data = b"".join((data, *(piece for _, piece in joined)))
-    return Records(data, starts, ends, checked)
+def _records(data: bytes, found: list[_Run | bytes]) -> Records:
+    """Put records behind one another."""
+    pieces: list[bytes] = []
+    starts: list[Indices] = [_EMPTY]
+    ends: list[Indices] = [_EMPTY]
+    checked: list[NDArray[np.bool_]] = [np.empty(0, np.bool_)]
+    size = 0
+    for one in found:
+        if isinstance(one, bytes):
+            piece = one
+            starts.append(np.array([size]))
+            ends.append(np.array([size + len(one)]))
+        else:
+            heads, tails = one
+            first = int(heads[0])
+            piece = data[first : int(tails[-1])]
+            starts.append(heads + (size - first + PIECE_HEADER))
+            ends.append(tails + (size - first))
+        checked.append(np.full(len(starts[-1]), isinstance(one, bytes)))
+        pieces.append(piece)
+        size += len(piece)
+    pieces.append(bytes(PAD))
+    return Records(b"".join(pieces), *map(np.concatenate, (starts, ends, checked)))
 
 
 _EMPTY = np.empty(0, np.int64)

@@ -19,13 +19,11 @@ from numpy.typing import NDArray
 from traintop.records import Floats
 from traintop.sources.keys import as_number
 from traintop.sources.protobuf import BYTES, VARINT, Malformed, fields, signed, text
+from traintop.sources.wandb.framing import PAD
 from traintop.sources.wandb.messages import parse
 
 MAX_TEXT = 31
 """Characters of a number that is decoded in bulk; the longest that `repr` writes has 24."""
-PAD = 64
-"""Bytes that must follow the last row in a buffer."""
-
 ABSENT = -1
 _LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -168,7 +166,8 @@ def read_rows(data: bytes, starts: Indices, ends: Indices, names: Names) -> tupl
     )
     key = begin + 2 + wide
     good = (buffer[np.minimum(begin, marks)] == 10) & (key + stated == after) & (key < marks)
-    key_size = np.where(good, marks - key, 0)
+    key = np.where(good, key, marks)
+    key_size = marks - key
     number = names.look_up(_hash(buffer, key, key_size), data, key, marks)
     good &= number >= 0
     # A row is read so if all of its items are, and they reach to its end.
@@ -176,7 +175,7 @@ def read_rows(data: bytes, starts: Indices, ends: Indices, names: Names) -> tupl
     bad[row[~good]] = True
     reached = starts.copy()
     reached[row] = after  # of several the last one stays
-    bad |= ~_ends_well(buffer, reached, ends)
+    bad |= (reached > ends) | ~_ends_well(buffer, reached, ends)
     taken = ~bad[row]
     cells = _values(
         data, buffer, Items(row[taken], number[taken], value[taken], size[taken]), names
@@ -250,8 +249,9 @@ def _take(name: str, value: Any, names: Names, values: dict[int, float], depth: 
 
 def _ends_well(buffer: NDArray[np.uint8], reached: Indices, ends: Indices) -> NDArray[np.bool_]:
     """Whether rows end where their items do, or with the step, a message of up to 127 bytes."""
+    reached = np.minimum(reached, ends)
     step = (buffer[reached] == 18) & (reached + 2 + buffer[reached + 1] == ends)
-    return (reached == ends) | step
+    return step | (reached == ends)
 
 
 def _hash(buffer: NDArray[np.uint8], at: Indices, sizes: Indices) -> NDArray[np.uint64]:

@@ -1,4 +1,4 @@
-"""The messages of a W&B run file that are no rows: output, metrics of the machine, settings, end."""
+"""The messages of a W&B run file that are no rows: output, system metrics, settings, end."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from traintop.sources.keys import as_number
 from traintop.sources.protobuf import BYTES, VARINT, Field, fields, signed, text
 
 MAX_DEPTH = 4
+
+SYSTEM = "system"
+"""What stands before the names of the machine's metrics, as W&B itself shows them."""
 
 
 def read_line(data: bytes, message: Field) -> bytes:
@@ -31,7 +34,7 @@ def read_stats(data: bytes, message: Field) -> tuple[float, dict[str, float]]:
             when = _timestamp(data, field)
         elif (field.number, field.wire) == (3, BYTES):
             name, value = _item(data, field)
-            _numbers(name, value, values, 0)
+            _numbers(f"{SYSTEM}.{name}", value, values, 0)
     return when, values
 
 
@@ -100,5 +103,5 @@ def _numbers(name: str, value: Any, into: dict[str, float], depth: int) -> None:
                 _numbers(f"{name}.{key}", inner, into, depth + 1)
         return
     number = as_number(value)
-    if number is not None and name:
+    if number is not None:
         into[name] = number
