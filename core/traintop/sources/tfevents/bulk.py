@@ -10,6 +10,7 @@ what the constant bytes add to it is computed once, and each varying byte is loo
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -49,6 +50,20 @@ class Points(NamedTuple):
     times: Floats
     values: Floats
 
+    def at(self, which: Indices | slice) -> Points:
+        """Return some of them."""
+        return Points(self.tags[which], self.steps[which], self.times[which], self.values[which])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Points]) -> Points:
+        """Return those of all parts, one after the other."""
+        return cls(
+            np.concatenate([part.tags for part in parts]),
+            np.concatenate([part.steps for part in parts]),
+            np.concatenate([part.times for part in parts]),
+            np.concatenate([part.values for part in parts]),
+        )
+
 
 class Heads(NamedTuple):
     """What the events of a burst begin with."""
@@ -61,6 +76,17 @@ class Heads(NamedTuple):
     """Bytes of each step as it was written; 0: the event is not of the usual form."""
     keys: Words
     """Tag and length of what follows the step, hashed."""
+
+    def at(self, which: Indices) -> Heads:
+        """Return some of them."""
+        return Heads(
+            self.starts[which],
+            self.lengths[which],
+            self.times[which],
+            self.steps[which],
+            self.step_sizes[which],
+            self.keys[which],
+        )
 
 
 class Templates:

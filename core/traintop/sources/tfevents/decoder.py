@@ -124,15 +124,13 @@ class EventFile:
         self._one_by_one(whole, heads, first, parts, origins)
         rest = np.setdiff1d(unlike, first)
         if len(rest):
-            points, sources, unlike = self._templates.decode(
-                buffer, Heads(*(column[rest] for column in heads))
-            )
+            points, sources, unlike = self._templates.decode(buffer, heads.at(rest))
             parts.append(points)
             origins.append(rest[sources])
             self._one_by_one(whole, heads, rest[unlike].tolist(), parts, origins)
         self._events += len(frames.starts)
         order = np.argsort(np.concatenate(origins), kind="stable")
-        points = Points(*(np.concatenate(column)[order] for column in zip(*parts, strict=True)))
+        points = Points.joined(parts).at(order)
         self.tally.records += len(points.tags)
         return points
 
@@ -170,14 +168,14 @@ class EventFile:
             self._templates.learn(
                 int(heads.keys[number]), int(heads.step_sizes[number]), data, event, numbers
             )
-        columns = np.array(rows, np.float64).reshape(-1, 3).T
-        parts.append(Points(np.array(tags, np.int64), *columns))
+        steps, times, values = np.array(rows, np.float64).reshape(-1, 3).T
+        parts.append(Points(np.array(tags, np.int64), steps, times, values))
         origins.append(np.array(found, np.int64))
 
     def _settled(self, points: Points) -> Points:
         """The scalars of steps that are over; those of the last one wait for the record to come."""
         if self._waiting is not None:
-            points = Points(*map(np.concatenate, zip(self._waiting, points, strict=True)))
+            points = Points.joined((self._waiting, points))
             self._waiting = None
         if not self._size or not len(points.tags):
             return points
@@ -185,8 +183,8 @@ class EventFile:
         if not len(changes):
             return points  # Whoever writes no steps does not wait.
         over = int(changes[-1]) + 1
-        self._waiting = Points(*(column[over:] for column in points))
-        return Points(*(column[:over] for column in points))
+        self._waiting = points.at(slice(over, None))
+        return points.at(slice(over))
 
     def _skip(self, offset: int, why: str, event: int | None = None) -> None:
         """Count a record that cannot be read."""

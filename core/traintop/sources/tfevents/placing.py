@@ -63,7 +63,7 @@ class Placer:
         made: list[Rows] = []
         for group in range(len(self._reached)):
             here = np.flatnonzero(groups == group) if len(self._reached) > 1 else None
-            part = points if here is None else Points(*(column[here] for column in points))
+            part = points if here is None else points.at(here)
             if len(part.tags):
                 self._reached[group] = float(part.steps[-1])
                 self._used.add(group)
@@ -190,4 +190,5 @@ def _apart(row: Indices, order: Indices, repeated: Indices) -> Indices:
     start = np.maximum.accumulate(np.where(again == 0, total, 0))
     times = np.empty(len(row), np.int64)
     times[order] = total - start
-    return np.unique(row * (int(times.max()) + 1) + times, return_inverse=True)[1].astype(np.int64)
+    place = row * (int(times.max()) + 1) + times
+    return np.searchsorted(np.unique(place), place)

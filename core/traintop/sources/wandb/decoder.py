@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 SYSTEM = "system"
 """The table of the metrics of the machine."""
 
+PRINTED = 20
+"""Rows of the output after which a run without a history is taken to have none."""
+
 _AXES = frozenset({"_runtime", "_wandb.runtime"})
 """Items that say when a row was written, beside those that `Keys` knows."""
 
@@ -72,12 +75,15 @@ class WandbFile:
         self._step = 0.0  # the last one of the history
         self._records = 0
         self._lines = LineSplitter()
-        self._log = TextLog()
+        self._log = TextLog("console", lambda split: f"console/{split}")
+        self._printed: list[Rows] | None = []  # rows of the output; None: there is a history
+        self._printing = False  # whether those of the output are the run's rows
 
     @property
     def tables(self) -> tuple[str, ...]:
         """The tables that rows were handed over for so far."""
-        return (*self._maker.tables, self._system) if self._system_used else self._maker.tables
+        system = (self._system,) if self._system_used else ()
+        return (*self._maker.tables, *system, *(self._log.tables if self._printing else ()))
 
     def feed(self, data: bytes) -> list[Item]:
         """Take bytes, cut anywhere."""
@@ -89,6 +95,8 @@ class WandbFile:
         taken = self._taken(whole, records, contents.kinds)
         rows = np.flatnonzero(taken & (contents.kinds == HISTORY))
         history = self._history(whole, contents.starts[rows], contents.ends[rows])
+        if history:
+            self._printed = None
         items: list[Item] = [*history]
         self._records += len(records.starts)
         self.tally.lines = self._records
@@ -113,9 +121,12 @@ class WandbFile:
         return items
 
     def finish(self) -> list[Item]:
-        """Hand over the last line of the output."""
+        """Hand over the last line of the output, and its rows where there is no history."""
         rest = self._lines.flush()
-        return (self._log.feed(rest) if rest else []) + self._log.finish()
+        items = self._logged((self._log.feed(rest) if rest else []) + self._log.finish())
+        printed, self._printed = self._printed, None if self._printed is None else []
+        self._printing = self._printing or bool(printed)
+        return items + list(printed or ())
 
     def _skip(self, offset: int, why: str) -> None:
         self.tally.skip(self._records + 1, f"byte {offset}: {why}")
@@ -211,7 +222,20 @@ class WandbFile:
 
     def _console(self, output: list[bytes]) -> list[Item]:
         lines = self._lines.feed(b"".join(output)) if output else b""
-        return self._log.feed(lines) if lines else []
+        return self._logged(self._log.feed(lines)) if lines else []
+
+    def _logged(self, items: list[Item]) -> list[Item]:
+        """Of what the output holds, the lines; the rows as well where the history has none."""
+        kept: list[Item] = []
+        for item in items:
+            if not isinstance(item, Rows) or self._printing:
+                kept.append(item)
+            elif self._printed is not None:
+                self._printed.append(item)
+        if self._printed is not None and sum(len(one.step) for one in self._printed) >= PRINTED:
+            kept += self._printed
+            self._printed, self._printing = None, True
+        return kept
 
     def _system_rows(self, system: list[Stats], steps: Floats) -> Rows:
         self._system_used = True

@@ -101,7 +101,7 @@ class Framing:
             return at + room if at + room <= len(data) else None
         if at + PIECE_HEADER > len(data):
             return None
-        stored, length, kind = _HEADER.unpack_from(data, at)
+        stored, length, kind = _header(data, at)
         start, end = at + PIECE_HEADER, at + PIECE_HEADER + length
         if not FULL <= kind <= LAST or length > room - PIECE_HEADER:
             if at + room > len(data):
@@ -168,6 +168,12 @@ class _Bulk:
         return self._starts[index : last + 1], self._ends[index : last + 1]
 
 
+def _header(data: bytes, at: int) -> tuple[int, int, int]:
+    """The checksum, the length and the type that the header of a piece states."""
+    stored, length, kind = _HEADER.unpack_from(data, at)
+    return stored, length, kind
+
+
 def _right(data: bytes, at: int, length: int, stored: int) -> bool:
     """Whether the checksum of a piece is the stored one; type and data follow each other."""
     return zlib.crc32(data[at + PIECE_HEADER - 1 : at + PIECE_HEADER + length]) == stored
@@ -185,7 +191,7 @@ def _plausible(data: bytes, at: int, room: int) -> bool:
         return True
     if at + PIECE_HEADER > len(data):
         return False
-    stored, length, kind = _HEADER.unpack_from(data, at)
+    stored, length, kind = _header(data, at)
     fits = FULL <= kind <= LAST and length <= room - PIECE_HEADER
     return fits and at + PIECE_HEADER + length <= len(data) and _right(data, at, length, stored)
 
@@ -212,7 +218,9 @@ def _records(data: bytes, found: list[_Run | bytes]) -> Records:
         pieces.append(piece)
         size += len(piece)
     pieces.append(bytes(PAD))
-    return Records(b"".join(pieces), *map(np.concatenate, (starts, ends, checked)))
+    return Records(
+        b"".join(pieces), np.concatenate(starts), np.concatenate(ends), np.concatenate(checked)
+    )
 
 
 _EMPTY = np.empty(0, np.int64)

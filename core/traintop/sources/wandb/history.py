@@ -250,7 +250,7 @@ def _take(name: str, value: Any, names: Names, values: dict[int, float], depth: 
 def _ends_well(buffer: NDArray[np.uint8], reached: Indices, ends: Indices) -> NDArray[np.bool_]:
     """Whether rows end where their items do, or with the step, a message of up to 127 bytes."""
     reached = np.minimum(reached, ends)
-    step = (buffer[reached] == 18) & (reached + 2 + buffer[reached + 1] == ends)
+    step: NDArray[np.bool_] = (buffer[reached] == 18) & (reached + 2 + buffer[reached + 1] == ends)
     return step | (reached == ends)
 
 
