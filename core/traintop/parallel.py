@@ -47,7 +47,7 @@ def ordered_map(
     # workers may exceed what a user may start.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    workers, alone = _Workers[R](jobs), _Workers[R](1)
+    workers, alone = Workers[R](jobs), Workers[R](1)
     waiting: deque[tuple[A, Future[R]]] = deque()
     coming = iter(items)
     try:
@@ -67,7 +67,7 @@ def _result(
     function: Callable[[A], R],
     item: A,
     future: Future[R],
-    alone: _Workers[R],
+    alone: Workers[R],
     crashed: Callable[[A], R],
 ) -> R:
     """Wait for an item. Where its pool died, which of the items did that is found out alone."""
@@ -81,25 +81,36 @@ def _result(
         return crashed(item)
 
 
-class _Workers(Generic[R]):
-    """A pool of processes that is made anew when it has died."""
+class Workers(Generic[R]):
+    """A pool of processes that is made anew when it has died.
 
-    def __init__(self, jobs: int) -> None:
+    Args:
+        jobs: How many processes.
+        nice: By how much their priority is lowered.
+    """
+
+    def __init__(self, jobs: int, nice: int = 0) -> None:
         self._jobs = jobs
+        self._nice = nice
         self._pool: ProcessPoolExecutor | None = None
 
     def submit(self, function: Callable[[A], R], item: A) -> Future[R]:
+        """Have a worker call the function with the item."""
         with _interrupts_held():
             if self._pool is not None:
                 with contextlib.suppress(BrokenProcessPool):
                     return self._pool.submit(function, item)
                 self.close()
             self._pool = ProcessPoolExecutor(
-                self._jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_begin
+                self._jobs,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_begin,
+                initargs=(self._nice,),
             )
             return self._pool.submit(function, item)
 
     def close(self) -> None:
+        """End the processes, without waiting for what they do."""
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -117,8 +128,9 @@ def _interrupts_held() -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _begin() -> None:
+def _begin(nice: int) -> None:
     """Set a worker up: it ends without a word at Ctrl-C, and with the process that started it."""
+    os.nice(nice)
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()

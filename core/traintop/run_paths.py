@@ -69,6 +69,11 @@ def runs_in(folder: Path) -> list[Path]:
     return [] if parts or len(folders) < 2 else folders
 
 
+def holds_runs(folder: Path) -> bool:
+    """Whether a path is a folder that holds several runs and is none itself."""
+    return folder.is_dir() and len(runs_in(folder)) > 1
+
+
 def _entries(folder: Path) -> list[Path]:
     try:
         return list(folder.iterdir())

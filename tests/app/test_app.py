@@ -64,7 +64,7 @@ async def test_every_key_of_the_table_works_on_every_screen(opened, nan_folder, 
         app = pilot.app
         await pilot.press(SCREENS[mode])
         for action in ACTIONS:
-            if action.id == "quit":
+            if action.id in ("quit", "show_runs"):
                 continue
             for key in action.keys.split(","):
                 await pilot.press(key)

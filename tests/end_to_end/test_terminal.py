@@ -47,11 +47,12 @@ def test_from_the_training_loop_to_an_answer_on_the_curve(terminal, tmp_path):
         terminal.start(*TRAINTOP, str(tmp_path / "run"))
         terminal.wait_for(r"running +step \d+/3000", 60)
         first = terminal.wait_for(r"loss \d")
-        terminal.wait_for(r"Training loss diverged", 60)
+        # Which of the two is told first depends on how hard the jump hits.
+        terminal.wait_for(r"Training loss diverged|Learning rate rose", 60)
         assert terminal.screen() != first
         terminal.press("3")
         terminal.wait_for(r"since step 5\d\d, seen at step \d+")
-        terminal.wait_for(r"lr rose")
+        terminal.wait_for(r"lr rose|rise of the learning rate")
         terminal.press("2")
         terminal.wait_for(r"gradient norm by layer")
         terminal.press("j", "Enter")
@@ -79,7 +80,7 @@ def test_every_key_in_a_real_terminal(terminal, run_folder, width, height):
     terminal.wait_for("step 299")
     for number in "12345":
         for action in ACTIONS:
-            if action.id == "quit":
+            if action.id in ("quit", "show_runs"):
                 continue
             for key in action.keys.split(","):
                 terminal.press(KEY_NAMES.get(key, key), "Escape")

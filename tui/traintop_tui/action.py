@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
 Where = Literal[
-    "everywhere", "replay", "charts", "overview", "layers", "findings", "log", "analyses"
+    "everywhere", "replay", "charts", "overview", "layers", "findings", "log", "analyses", "runs"
 ]
 
 

@@ -50,6 +50,7 @@ ACTIONS: tuple[Action, ...] = (
         "Choose an analysis from a list that says which can run now, and run it",
         "everywhere",
     ),
+    Action("show_runs", "backspace", "Runs", "The list of the runs beside this one", "everywhere"),
     Action("next_run", "right_square_bracket", "Next run", "Go to the next run", "everywhere"),
     Action(
         "previous_run",
@@ -384,6 +385,36 @@ ACTIONS: tuple[Action, ...] = (
         footer=True,
     ),
     Action("cancel_job", "x", "Cancel", "Cancel the selected job", "analyses", footer=True),
+    Action(
+        "open_run",
+        "enter",
+        "Open",
+        "Open the selected run; Backspace comes back",
+        "runs",
+        footer=True,
+    ),
+    Action("run_down", "down,j", "Down", "Select the next run", "runs"),
+    Action("run_up", "up,k", "Up", "Select the previous run", "runs"),
+    Action("run_page_down", "pagedown,space", "Page down", "Go one page down", "runs"),
+    Action("run_page_up", "pageup,b", "Page up", "Go one page up", "runs"),
+    Action("first_run", "home,g", "First", "Select the first run", "runs"),
+    Action("last_run", "end,G", "Last", "Select the last run", "runs"),
+    Action(
+        "order_runs",
+        "o",
+        "Order",
+        "Order by time, name, worst finding or loss",
+        "runs",
+        footer=True,
+    ),
+    Action(
+        "filter_runs",
+        "slash",
+        "Filter",
+        "Show only runs with these words in name, state or finding; Esc shows all",
+        "runs",
+        footer=True,
+    ),
 )
 
 

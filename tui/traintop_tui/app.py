@@ -36,6 +36,10 @@ if TYPE_CHECKING:
     from traintop_tui.screens.analysis_form import Answers
 
 
+BACK_TO_RUNS = -1
+"""What the app ends with where the user wants to see the list of runs."""
+
+
 def _screen(module: str, name: str) -> Screen[Any]:
     """Make a screen when it is first shown: what it imports must not delay the first picture."""
     screen: type[Screen[Any]] = getattr(import_module(f"traintop_tui.screens.{module}"), name)
@@ -190,6 +194,9 @@ class TraintopApp(App[int]):
 
     def action_show_analyses(self) -> None:
         self.switch_mode("analyses")
+
+    def action_show_runs(self) -> None:
+        self.exit(BACK_TO_RUNS)
 
     def show_log_at(self, step: float | None) -> None:
         """Go to the log, to the line that speaks of a step."""

@@ -96,6 +96,7 @@ def _flags(parsed: argparse.Namespace) -> dict[str, Any]:
 def _run_app(paths: Sequence[str], parsed: argparse.Namespace) -> int:
     # Nothing that is imported is ever garbage; looking for it would cost a tenth of the start.
     gc.disable()
+    from traintop.run_paths import holds_runs
     from traintop.session import open_paths
     from traintop.settings import load_settings
 
@@ -103,15 +104,31 @@ def _run_app(paths: Sequence[str], parsed: argparse.Namespace) -> int:
         raise TraintopError(
             "the app needs a terminal; `traintop check PATH` and `traintop describe PATH` do not"
         )
+    flags = _flags(parsed)
+    folder = Path(paths[0]) if len(paths) == 1 else None
+    if folder is not None and holds_runs(folder):
+        return _browse(folder, flags)
     first = next((Path(path) for path in paths if path != "-"), None)
-    settings, _ = load_settings(first, _flags(parsed))
+    settings, _ = load_settings(first, flags)
     sessions = open_paths(paths, settings)
 
+    from traintop_tui.app import BACK_TO_RUNS
     from traintop_tui.launch_app import run_app
 
     if "-" in paths:
         _take_keyboard()
-    return run_app(sessions, settings)
+    code = run_app(sessions, settings)
+    if code != BACK_TO_RUNS:
+        return code
+    opened = sessions[0].path.absolute()
+    return _browse(opened.parent, flags, opened)
+
+
+def _browse(folder: Path, flags: dict[str, Any], opened: Path | None = None) -> int:
+    from traintop.settings import load_settings
+    from traintop_tui.launch_runs import browse
+
+    return browse(folder, lambda path: load_settings(path, flags)[0], opened)
 
 
 def _take_keyboard() -> None:

@@ -9,7 +9,7 @@ _SIGNS = {
     "left_curly_bracket": "{", "right_curly_bracket": "}", "exclamation_mark": "!", "slash": "/",
     "ampersand": "&", "left": "←", "right": "→", "up": "↑", "down": "↓", "escape": "Esc",
     "enter": "Enter", "tab": "Tab", "pagedown": "PgDn", "pageup": "PgUp", "space": "Space",
-    "home": "Home", "end": "End",
+    "home": "Home", "end": "End", "backspace": "Backspace",
 }  # fmt: skip
 
 

@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from traintop.errors import SettingsError
 from traintop.gpu import GpuMonitor
 from traintop.session import Session
@@ -17,7 +19,7 @@ from traintop_tui.app import TraintopApp
 from traintop_tui.follow import READ_BYTES
 from traintop_tui.hangup import at_hangup
 from traintop_tui.model import Model
-from traintop_tui.theme import load_themes
+from traintop_tui.theme import TraintopTheme, load_themes
 
 
 def make_app(
@@ -34,18 +36,37 @@ def make_app(
             raise SettingsError(
                 f"keys: there is no action {name!r}; `traintop config keys` lists them"
             )
-    themes, problems = load_themes(config_folder() / "themes")
-    if settings.theme not in themes:
-        raise SettingsError(f"there is no theme {settings.theme!r}; there are {', '.join(themes)}")
+    themes, problems = themes_of(settings)
     model = Model(list(sessions), settings, GpuMonitor())
     return TraintopApp(model, themes, problems=problems, follow=follow)
 
 
+def themes_of(settings: Settings) -> tuple[dict[str, TraintopTheme], tuple[str, ...]]:
+    """Return the themes by name, and what is wrong with those of the user.
+
+    Raises:
+        SettingsError: There is no theme of the name that the settings give.
+    """
+    themes, problems = load_themes(config_folder() / "themes")
+    if settings.theme not in themes:
+        raise SettingsError(f"there is no theme {settings.theme!r}; there are {', '.join(themes)}")
+    return themes, problems
+
+
+def settings_for_terminal(settings: Settings) -> Settings:
+    """Return the settings with ASCII characters only where the terminal has no others."""
+    if settings.ascii or _unicode_terminal():
+        return settings
+    return msgspec.structs.replace(settings, ascii=True)
+
+
 def run_app(sessions: Sequence[Session], settings: Settings) -> int:
-    """Run the app until the user leaves it; return its exit code."""
-    if not _unicode_terminal():
-        settings = _with_ascii(settings)
-    app = make_app(sessions, settings)
+    """Run the app until the user leaves it.
+
+    Returns:
+        The exit code, or `BACK_TO_RUNS`.
+    """
+    app = make_app(sessions, settings_for_terminal(settings))
     if settings.on_finding or settings.webhook or settings.bell:
         from traintop_tui.alarms import alarms_of  # Most have none: not at every start.
 
@@ -55,18 +76,12 @@ def run_app(sessions: Sequence[Session], settings: Settings) -> int:
     at_hangup(app.model.jobs.close)
     gc.freeze()
     gc.enable()
-    app.run(mouse=settings.mouse)
+    left_for = app.run(mouse=settings.mouse)
     if app.alarms is not None:
         app.alarms.close()
-    return app.return_code or 0
+    return left_for or app.return_code or 0
 
 
 def _unicode_terminal() -> bool:
     encoding = (sys.stdout.encoding or "").lower()
     return "utf" in encoding and os.environ.get("TERM") not in ("dumb", "linux")
-
-
-def _with_ascii(settings: Settings) -> Settings:
-    import msgspec
-
-    return msgspec.structs.replace(settings, ascii=True)

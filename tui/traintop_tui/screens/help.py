@@ -27,6 +27,7 @@ PLACES = {
     "findings": "3 Findings",
     "log": "4 Log",
     "analyses": "5 Analyses",
+    "runs": "Runs (Backspace, or traintop FOLDER)",
 }
 
 
@@ -74,10 +75,9 @@ def help_text(actions: Sequence[Action], width: int = 1000) -> str:
     roomy = width >= keys + names + LEAST_HELP
     lines = ["Keys    Esc closes this, j and k scroll it"]
     for place, title in PLACES.items():
-        lines += ["", title]
-        for action in actions:
-            if action.where != place:
-                continue
+        mine = [action for action in actions if action.where == place]
+        lines += ["", title] if mine else []
+        for action in mine:
             head = f"  {key_signs(action.keys):{keys}}{action.label:{names}}"
             if not roomy:
                 lines.append(head.rstrip())

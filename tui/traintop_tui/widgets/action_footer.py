@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from textual import events
 
 from traintop_tui.action import Action, Where, with_keymap
-from traintop_tui.actions import actions_for
+from traintop_tui.actions import ACTIONS, actions_for
 from traintop_tui.charts.cells import Rows, cell_width, fit_runs
 from traintop_tui.key_signs import key_signs
 from traintop_tui.widgets.canvas import Canvas
@@ -16,6 +16,9 @@ ROOMY = 100
 """Cells: a narrower footer has short labels, close together."""
 ALWAYS = ("help", "quit")
 """Right after the screens, on the narrowest terminal too: the way to all other keys, and out."""
+
+
+SCREENS = ("show_overview", "show_layers", "show_findings", "show_log", "show_analyses")
 
 
 class ActionFooter(Canvas):
@@ -28,14 +31,13 @@ class ActionFooter(Canvas):
     def __init__(self, *places: Where) -> None:
         super().__init__(id="footer")
         self._current = f"show_{places[0]}"
-        everywhere = actions_for("everywhere")
-        self._always = [action for action in everywhere if action.id in ALWAYS]
-        self._screens = [action for action in everywhere if action.id.startswith("show_")]
+        self._always = [action for action in ACTIONS if action.id in ALWAYS]
+        everywhere = actions_for("everywhere") if "everywhere" in places else []
+        self._screens = [action for action in everywhere if action.id in SCREENS]
         own, *others = places
         self._rest = [
             action
-            for place in (own, "everywhere", *others)
-            for action in (everywhere if place == "everywhere" else actions_for(place))
+            for action in (*actions_for(own), *everywhere, *actions_for(*others))
             if action.footer and action not in self._always
         ]
 
