@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
+from traintop.detectors.switched_off import GradientNorm
 from traintop.detectors.windows import window_size
 from traintop.records import Cause, Evidence, NotJudged, Row
 
@@ -47,6 +48,7 @@ class MaskedNan(Detector[MaskedNanThresholds]):
         self._zeros = 0
         self._beside = 0
         self._since = 0
+        self._norm = GradientNorm()
 
     def on_block(self, rows: Sequence[Row]) -> Findings:
         """Look for a loss that can not be one."""
@@ -58,6 +60,10 @@ class MaskedNan(Detector[MaskedNanThresholds]):
             if loss is None or loss - loss != 0.0:
                 continue
             bad_norm = norm is not None and norm - norm != 0.0
+            if norm is not None and not bad_norm:
+                self._norm.seen = True
+            elif norm is not None and self.context.info.amp is None:
+                bad_norm = not self._norm.is_off(norm, loss)
             if bad_norm or loss == 0.0:
                 found = self._suspect(row, loss, norm, bad_norm=bad_norm) or found
             else:

@@ -11,6 +11,7 @@ from traintop.detectors.base import Detector, Findings, Thresholds
 from traintop.detectors.context import Context
 from traintop.detectors.layers import named
 from traintop.detectors.loss_level import ABSURD
+from traintop.detectors.switched_off import Evaluations, GradientNorm
 from traintop.records import Cause, Evidence, LayerNames, LayerStats, NotJudged, Row
 
 TITLES = {
@@ -42,7 +43,8 @@ class NanInf(Detector[NanInfThresholds]):
 
     Any non-finite loss is a finding (all published rules agree). A non-finite gradient norm is one
     too, except on a step that the loss scaler skips: its search for the scale needs those, and what
-    is more than a search is for `amp_overflow`.
+    is more than a search is for `amp_overflow`. What is never computed, or not with each record, is
+    no fault either: see `switched_off`.
     """
 
     id = "nan_inf"
@@ -67,6 +69,8 @@ class NanInf(Detector[NanInfThresholds]):
         self._skipped_step = -1
         self._in_a_row = 0
         self._last_norm: float | None = None
+        self._norm = GradientNorm()
+        self._evaluations = Evaluations()
 
     def on_train(self, row: Row) -> Findings:
         """Check loss and gradient norm."""
@@ -77,9 +81,17 @@ class NanInf(Detector[NanInfThresholds]):
         # One chained comparison is false for NaN, infinities and absurd values alike.
         if -absurd < loss < absurd and -absurd < norm < absurd:
             self._last_norm = norm
+            if norm:
+                self._norm.seen = True
             return self._finite(row.step) if self.current is not None else ()
         found: Findings = ()
         skipped = self._skipped(row)
+        if (
+            -absurd < loss < absurd
+            and self.context.info.amp is None
+            and self._norm.is_off(norm, loss)
+        ):
+            return self._finite(row.step) if self.current is not None else ()
         if not -absurd < loss < absurd:
             self._in_a_row += 1
             found = self._bad("loss/train", row.step, loss, certain=not skipped)
@@ -92,9 +104,16 @@ class NanInf(Detector[NanInfThresholds]):
 
     def on_eval(self, row: Row) -> Findings:
         """Check the validation loss."""
-        loss = row.values.get("loss/val", 0.0)
+        loss = row.values.get("loss/val")
+        if loss is None:
+            return ()
         if not -self._absurd < loss < self._absurd:
+            # Beside a training loss that is a number it may be that none was made.
+            fine = self.context.loss.count and "loss/train" not in self._counts
+            if loss != loss and not self._evaluations.was_made(self.context.records) and fine:
+                return ()
             return self._bad("loss/val", row.step, loss, certain=True)
+        self._evaluations.finite()
         if self.current is None or set(self._counts) != {"loss/val"}:
             return ()
         if not self._finite_evals:
