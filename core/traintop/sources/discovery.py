@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from traintop.errors import PathError
+from traintop.sources import trainer_state
 from traintop.sources.checkpoints import CheckpointFile, is_checkpoint, order, step_of
 from traintop.sources.compressed import SUFFIXES
 from traintop.sources.layout import OWN_FILES, OWN_RECORDS, SKIPPED_FOLDERS, own_folder
@@ -17,6 +18,7 @@ from traintop.sources.newest import find_runs, find_store_runs
 from traintop.sources.registry import STANDARD_INPUT, format_of, head_of, holds_metrics
 from traintop.sources.stores import Store, events_table, file_store, store_of
 from traintop.sources.tail import HEAD
+from traintop.sources.twins import twin_of
 
 MAX_DEPTH = 3
 MAX_ENTRIES = 5000
@@ -75,6 +77,7 @@ class Discovery:
         self._own: Path | None = None
         self._with_rows: set[Path] = set()
         self._other_runs: set[Path] = set()
+        self._with_state: set[Path] = set()  # output folders whose newest history is followed
         if path == STANDARD_INPUT:
             self._root = Path()
             self._files[path] = RunFile(path, "stdin", True)
@@ -134,7 +137,17 @@ class Discovery:
             pending += self._scan(folder)
         for path in sorted(self._undecided):
             self._consider(path)
+        self._leave_out_twins(list(self._files)[before:])
         return list(self._files.values())[before:]
+
+    def _leave_out_twins(self, new: list[Path]) -> None:
+        """Read no curve twice: what is followed already stays, of new files the better is kept."""
+        for path in new:
+            twin = twin_of(path, self._files)
+            if twin is not None:
+                del self._files[path]
+                self._passed.add(path)
+                self._left_out[path] = f"{twin.name} has the same curves"
 
     def _scan(self, folder: Path) -> list[Path]:
         """List a folder if it has changed; return the folders in it that are new."""
@@ -195,6 +208,8 @@ class Discovery:
         except OSError:
             return
         self._checkpoints[path] = CheckpointFile(path, step_of(path), modified)
+        if not self._only_file and (path / trainer_state.NAME).is_file():
+            self._consider_state(path / trainer_state.NAME)
 
     def _forget_checkpoints(self, folder: Path, there: set[str]) -> None:
         """Forget the checkpoints of a folder that were deleted: most runs keep the last few."""
@@ -214,6 +229,9 @@ class Discovery:
             return
         if path.parent.name == "wandb" and name.startswith("debug"):
             return  # what W&B says of itself
+        if name == trainer_state.NAME:
+            self._consider_state(path)
+            return
         metrics, log, maybe = (bool(p.fullmatch(name)) for p in (_METRICS, _LOG, _MAYBE))
         if not (metrics or log or maybe):
             return
@@ -272,6 +290,19 @@ class Discovery:
             self._left_out[path] = "per-layer statistics are read of rank 0 only"
         elif not rank or path.name in OWN_RECORDS:
             self._add(path, with_rows=path.name in OWN_RECORDS)
+
+    def _consider_state(self, path: Path) -> None:
+        """Follow the newest of the histories that a training has saved with its checkpoints."""
+        folder = trainer_state.output_folder(path)
+        if folder in self._with_state:
+            return
+        self._with_state.add(folder)
+        # Where the folder of one checkpoint is what is to be opened, nothing else is read.
+        found = trainer_state.states(folder) if folder.is_relative_to(self._root) else []
+        newest = found[-1].path if found else path
+        table = _table(folder / trainer_state.NAME if found else path, self._root)
+        self._add(newest, with_rows=True, table=table)
+        self._passed.update(state.path for state in found[:-1])
 
     def _add(self, path: Path, with_rows: bool = False, table: str | None = None) -> None:
         if len(self._files) >= MAX_FILES:

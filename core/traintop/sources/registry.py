@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from traintop.sources import dialect, document_head
+from traintop.sources import dialect, document_head, trainer_state
 from traintop.sources.binary import looks_binary
 from traintop.sources.compressed import SUFFIXES, unpacked
 from traintop.sources.diagnostics import FORMAT, Events, Layers, RunInfoFile
@@ -110,6 +110,8 @@ def open_tail(path: Path) -> Tail:
         return unpacked(FileTail(path))
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         return PipeTail(path)
+    if path.name == trainer_state.NAME:
+        return trainer_state.NewestState(path)
     return unpacked(FileTail(path))
 
 
