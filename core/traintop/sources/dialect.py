@@ -23,7 +23,10 @@ LONGEST_NAME = 120
 """Characters of a column's name; a sentence that is longer is none."""
 
 _SENTENCE = re.compile(r"[.!?:] |[{}=<>]|\w+ \w+ \w+ \w+ \w+")
-_AXES = frozenset({*STEP_KEYS, *EPOCH_KEYS, "episode", "batch", "reward"})
+EPISODES = ("r", "l", "t")
+"""The columns of a gym monitor: return, length and time of an episode."""
+
+_AXES = frozenset({*STEP_KEYS, *EPOCH_KEYS})
 
 
 class Dialect(NamedTuple):
@@ -144,7 +147,12 @@ def _is_table(rows: list[list[str]], width: int) -> bool:
 
 def is_of_training(names: tuple[str, ...]) -> bool:
     """Whether columns are those of a training's measurements, rather than of any other table."""
-    return bool(_AXES & set(map(plain, names))) or any(map(role_of, names))
+    return has_axis(names) or any(map(role_of, names))
+
+
+def has_axis(names: tuple[str, ...]) -> bool:
+    """Whether columns say where a record stands, by their names."""
+    return not _AXES.isdisjoint(map(plain, names)) or names[:3] == EPISODES
 
 
 def _is_value(cell: str) -> bool:

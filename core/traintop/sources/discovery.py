@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import time
@@ -15,6 +14,7 @@ from traintop.sources.checkpoints import CheckpointFile, is_checkpoint, order, s
 from traintop.sources.compressed import SUFFIXES
 from traintop.sources.layout import OWN_FILES, OWN_RECORDS, SKIPPED_FOLDERS, own_folder
 from traintop.sources.newest import find_runs, find_store_runs
+from traintop.sources.path_check import check_format, check_readable
 from traintop.sources.registry import STANDARD_INPUT, format_of, head_of, holds_metrics
 from traintop.sources.stores import Store, events_table, file_store, store_of
 from traintop.sources.tail import HEAD
@@ -82,11 +82,11 @@ class Discovery:
             self._root = Path()
             self._files[path] = RunFile(path, "stdin", True)
             return
-        _check_readable(path)
+        check_readable(path)
         if not path.is_dir():
             self._only_file = True
             self._root = path.parent
-            _check_text(path)
+            check_format(path)
             self._add(path, with_rows=True)
         else:
             self._root = _only_run(path)
@@ -350,44 +350,6 @@ _ENDINGS = frozenset(
 )
 
 
-def _check_readable(path: Path) -> None:
-    try:
-        path.stat()
-        if path.is_dir():
-            with os.scandir(path):
-                pass
-        elif path.is_file():
-            head_of(path)
-    except FileNotFoundError:
-        raise PathError(f"{path}: no such file or folder{_similar(path)}") from None
-    except PermissionError:
-        raise PathError(
-            f"{path}: permission denied; ask its owner for read access, or run as a user who has it"
-        ) from None
-    except OSError as error:
-        raise PathError(f"{path}: {error.strerror or error}") from None
-
-
-def _check_text(path: Path) -> None:
-    kind = format_of(path, head_of(path))
-    if " " in kind:
-        raise PathError(
-            f"{path}: this looks like {kind}; give a run's folder, a JSON Lines file or a text log"
-        )
-
-
-def _similar(path: Path) -> str:
-    """Names beside a path that does not exist, which may be what was meant."""
-    try:
-        beside = [entry.name for entry in os.scandir(path.parent)]
-    except OSError:
-        return f", and {path.parent} does not exist either"
-    close = difflib.get_close_matches(path.name, beside, n=3, cutoff=0.6)
-    return (
-        f"; did you mean {' or '.join(str(path.parent / name) for name in close)}?" if close else ""
-    )
-
-
 def _only_run(path: Path) -> Path:
     """The folder of the one run in a folder, which may be below it."""
     if own_folder(path) is not None:
@@ -416,6 +378,7 @@ def _has_files(folder: Path) -> bool:
 def _holds_no_run(path: Path) -> str:
     return (
         f"{path}: no run here. Looked {MAX_DEPTH} folders deep for train_diagnostics.jsonl and its"
-        " companions, also in results/diagnostics and $DIAGNOSTICS_DIR, and for *.jsonl, *.log,"
-        " *.out and text logs; give the folder or file that the training writes to"
+        " companions, also in results/diagnostics and $DIAGNOSTICS_DIR, for metrics in *.jsonl,"
+        " *.json, *.csv, event and W&B files, and for text logs; give the folder or file that the"
+        " training writes to"
     )

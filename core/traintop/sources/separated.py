@@ -11,7 +11,7 @@ from traintop.records import Column, Floats
 from traintop.sources import dialect as dialects
 from traintop.sources.cells import is_absent, number
 from traintop.sources.decoder import Tally
-from traintop.sources.dialect import UNNAMED
+from traintop.sources.dialect import EPISODES, UNNAMED
 from traintop.sources.keys import Keys, seconds
 from traintop.sources.lines import CUT_MARK
 from traintop.sources.numeric_block import parse_block
@@ -33,16 +33,13 @@ BLOCK = 1 << 18
 LONGEST_RECORD = 64
 """Lines of a record whose quoted cells have line feeds in them; one that has more is broken."""
 
-EPISODES = ("r", "l", "t")
-"""The columns of a gym monitor: return, length and time of an episode."""
-
 PLAYED = "steps played"
 """What the steps of a monitor are called: the lengths of the episodes so far."""
 
 SPELLED = {"\t": "tabs", " ": "blanks"}
 
 FIRST_ROWS = 3
-"""Rows that are looked at before any is handed over: whether the first column counts steps."""
+"""Rows that are looked at, where no name says so, to see whether the first column counts steps."""
 
 _WHOLE = re.compile(r"\d+(\.0)?")
 
@@ -168,7 +165,7 @@ class SeparatedValues:
             self._take_cells(at, cells)
             return []
         self._first.append((at, cells))
-        if len(self._first) == FIRST_ROWS:
+        if len(self._first) == FIRST_ROWS or dialects.has_axis(self._names):
             self._learn()
         return []
 
