@@ -3,7 +3,8 @@
 TraintopError
 ├── PathError         a path that does not exist, cannot be read, or holds no run
 ├── SettingsError     a settings file with an unknown key or a value of the wrong kind
-└── AnalysisError     an analysis that cannot start
+├── AnalysisError     an analysis that cannot start
+└── EngineError       a cluster that cannot be used
 """
 
 from __future__ import annotations
@@ -23,3 +24,7 @@ class SettingsError(TraintopError):
 
 class AnalysisError(TraintopError):
     """An analysis that cannot start: no such analysis, no target, no checkpoint, no interpreter."""
+
+
+class EngineError(TraintopError):
+    """A cluster that cannot be used: its package is missing, or it cannot be reached."""

@@ -6,8 +6,10 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from functools import partial
+from pathlib import Path
+from typing import TextIO
 
 from traintop.checking import (
     Options,
@@ -20,6 +22,7 @@ from traintop.checking import (
 from traintop.parallel import cores, ordered_map
 from traintop.run_paths import expand
 from traintop.sarif import SarifWriter
+from traintop.sources.remote_path import is_remote
 
 DESCRIPTION = """\
 The Training Debug Report of runs, with no terminal.
@@ -61,7 +64,19 @@ def check(arguments: Sequence[str]) -> int:
         if getattr(parsed, flag) is not None:
             parser.error(f"--{flag.replace('_', '-')} needs --follow")
     paths = list(expand(parsed.paths, _say))
-    return _print_all(options, _outcomes(options, paths, parsed.jobs), many=len(paths) > 1)
+    if parsed.engine == "ray" and "-" in paths:
+        parser.error("--engine ray reads files; standard input is here alone")
+    if parsed.engine == "ray":
+        from traintop import ray_engine
+
+        run = partial(check_run, options)
+        outcomes = ray_engine.ordered_map(run, _absolute(paths), crash, parsed.address)
+        # Ray prints what happens to its workers, and reports are for machines, too.
+        reports = sys.stdout
+        with redirect_stdout(sys.stderr):
+            return _print_all(options, outcomes, reports, many=len(paths) > 1)
+    several = len(paths) > 1
+    return _print_all(options, _outcomes(options, paths, parsed.jobs), sys.stdout, many=several)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,6 +101,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--jobs", type=_jobs, metavar="N", help="worker processes (default: all cores)"
+    )
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="where runs are checked: this machine, or a Ray cluster that sees the same paths",
+    )
+    parser.add_argument(
+        "--address", metavar="ADDRESS", help="of the Ray cluster (default: $RAY_ADDRESS, or here)"
     )
     following = parser.add_argument_group("watching runs that are going on")
     following.add_argument(
@@ -144,19 +168,26 @@ def _outcomes(options: Options, paths: Sequence[str], jobs: int | None) -> Itera
     return ordered_map(run, paths, jobs, crash)
 
 
-def _print_all(options: Options, outcomes: Iterator[Outcome], *, many: bool) -> int:
+def _absolute(paths: Sequence[str]) -> list[str]:
+    """Return paths that mean the same in another process."""
+    return [path if is_remote(path) else str(Path(path).absolute()) for path in paths]
+
+
+def _print_all(
+    options: Options, outcomes: Iterator[Outcome], reports: TextIO, *, many: bool
+) -> int:
     code = 0
     verdicts: Counter[str] = Counter()
     with ExitStack() as stack:
         log = None
         if options.format == "sarif":
-            log = stack.enter_context(SarifWriter(sys.stdout.write))
+            log = stack.enter_context(SarifWriter(reports.write))
         for number, outcome in enumerate(outcomes):
             if log is not None:
                 log.add(outcome.results, outcome.notices)
             elif outcome.printed is not None:
                 between = "\n" if number and options.format == "text" else ""
-                print(between + outcome.printed, flush=True)
+                print(between + outcome.printed, flush=True, file=reports)
             for error in outcome.errors:
                 _say(error)
             code = max(code, outcome.code)
@@ -167,6 +198,6 @@ def _print_all(options: Options, outcomes: Iterator[Outcome], *, many: bool) -> 
             f"{verdicts[verdict]} {words.get(verdict, verdict)}"
             for verdict in sorted(verdicts, key=VERDICTS.index)
         )
-        print(f"\n{verdicts.total()} runs: {counted}")
-    sys.stdout.flush()
+        print(f"\n{verdicts.total()} runs: {counted}", file=reports)
+    reports.flush()
     return code
