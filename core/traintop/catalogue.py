@@ -66,6 +66,11 @@ class Catalogue:
         """Return the series that has a role, if one has."""
         return next((ref for ref in self.refs(run) if ref.role == role), None)
 
+    def is_averaged(self, run: Run, role: str) -> bool:
+        """Tell whether the series that has a role is known to be a mean over some past."""
+        ref = self.by_role(run, role)
+        return ref is not None and ref.averaged is not None
+
     def roles_of(self, run: Run, table: str) -> dict[str, str]:
         """Return series name -> role for those series of a table that have one."""
         return {

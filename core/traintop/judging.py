@@ -166,13 +166,14 @@ class Judge:
     def _retarget(self) -> list[Finding]:
         """Tell the engine what kind of training it is, once there are more series to tell by."""
         tables = self._run.tables.values()
-        series = sum(len(table.series) for table in tables)
-        if series == self._series:
+        known, self._series = self._series, sum(len(table.series) for table in tables)
+        if known == self._series:
             return []
-        self._series = series
         names = [name for table in tables for name in table.series]
         events = {event.event for event in self._run.events[:FIRST_EVENTS]}
-        told, self._told = self._told, with_profile(self._info, self._profile, names, events)
+        averaged = self._catalogue.is_averaged(self._run, "loss/train")
+        told = self._told
+        self._told = with_profile(self._info, self._profile, names, events, averaged=averaged)
         understood: dict[str, object] = {"run.json": self._told}
         before, self._understood = self._understood, understood
         for ref in self._catalogue.refs(self._run):

@@ -70,7 +70,12 @@ def recognise(names: Iterable[str], events: Iterable[str] = ()) -> Literal["rl",
 
 
 def with_profile(
-    info: RunInfo, profile: Profile, names: Iterable[str], events: Iterable[str] = ()
+    info: RunInfo,
+    profile: Profile,
+    names: Iterable[str],
+    events: Iterable[str] = (),
+    *,
+    averaged: bool = False,
 ) -> RunInfo:
     """What is known of a run, with the task that its profile says.
 
@@ -79,7 +84,10 @@ def with_profile(
         profile: The setting; `auto`: what the run declares, else what its series tell.
         names: Of the series.
         events: Names of events.
+        averaged: Whether the training loss is by its name a mean over some past.
     """
+    if averaged and info.averaged_loss is None:
+        info = msgspec.structs.replace(info, averaged_loss=True)
     if profile == "auto":
         task = info.task or recognise(names, events)
     elif profile == "supervised":

@@ -67,6 +67,8 @@ class RunInfo(msgspec.Struct, frozen=True, kw_only=True):
     amp: bool | None = None
     world_size: int | None = None
     seed: int | None = None
+    averaged_loss: bool | None = None
+    """Whether the training loss is a running mean, in which neighbours are alike by themselves."""
     pretrained: bool | str | None = None
     """Whether training began from trained weights, or from which."""
     gpu_memory_total_mb: float | None = None

@@ -88,7 +88,8 @@ class DataNotShuffled(Detector[DataNotShuffledThresholds]):
 
     def on_block(self, rows: Sequence[Row]) -> Findings:
         """Gather epochs; judge when one has ended."""
-        if self.context.averaged:
+        # A running mean that begins anew in each epoch repeats itself whatever the data.
+        if self.context.averaged or self.context.info.averaged_loss:
             return ()
         per_epoch = self.context.info.steps_per_epoch
         lr = self.context.lr
