@@ -100,6 +100,8 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     run_list: tuple[RunDescription, ...]
     unused: tuple[str, ...]
     """Names that the settings give a role to and no series has."""
+    same_curves: dict[str, str]
+    """Files whose curves another file has as well, and what is made of them."""
 
 
 def describe(session: Session, now: float) -> Description:
@@ -120,6 +122,7 @@ def describe(session: Session, now: float) -> Description:
         ),
         checkpoints=tuple(session.checkpoints()),
         log_lines=len(session.store.log) + session.store.log.dropped,
+        same_curves={str(path): what for path, what in session.same_curves().items()},
         axes=() if run is None else _axes(session, run, tokens),
         tokens=None if tokens is None else tokens.label,
         run_list=tuple(map(_run, session.store.runs)),

@@ -31,6 +31,8 @@ def to_text(description: Description) -> str:
     lines = [f"{_clean(description.path)}: {description.state}, {runs}"]
     for source in description.sources:
         lines += _source(source, description.path)
+    for path, what in description.same_curves.items():
+        lines += _wrapped(f"{path.removeprefix(description.path).lstrip('/')}: {what}", 2)
     if description.runs > 1:
         lines += _runs(description)
     if description.series:

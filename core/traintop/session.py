@@ -292,7 +292,13 @@ class Session:
 
     def _open(self, file: RunFile) -> Source:
         newest_first = not self._axes and file.path not in self._forwards
-        return open_source(file.path, file.table, alone=file.alone, newest_first=newest_first)
+        return open_source(
+            file.path,
+            file.table,
+            alone=file.alone,
+            newest_first=newest_first,
+            only_lines=file.only_lines,
+        )
 
     def _take(self, items: Sequence[News]) -> bool:
         """Take in what a source read; False if everything must be read anew."""
@@ -423,6 +429,10 @@ class Session:
     def reports(self) -> list[SourceReport]:
         """Return what each file turned out to be."""
         return [source.report() for source in self._sources]
+
+    def same_curves(self) -> dict[Path, str]:
+        """Return the files whose curves another file has as well, and what is made of them."""
+        return {} if self._discovery is None else dict(self._discovery.paths.same_curves)
 
     def problems(self) -> list[str]:
         """Say in one line each what could not be read."""

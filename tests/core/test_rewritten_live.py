@@ -136,8 +136,20 @@ def test_curves_that_are_there_twice_are_read_once(
         (tmp_path / name).write_text(text)
     found = discover(tmp_path)
     assert [str(file.path.relative_to(tmp_path)) for file in found.files] == read
-    assert all("same curves" in why for _, why in found.left_out)
-    assert len(found.left_out) == len(there) - len(read)
+    assert all("same curves" in what for _, what in found.same_curves)
+    assert len(found.same_curves) == len(there) - len(read)
+
+
+def test_of_a_log_beside_a_history_the_lines_are_read(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,loss\n" + "".join(f"{at},2\n" for at in range(9)))
+    (tmp_path / "train.log").write_text("".join(f"step {at} loss: 2.0\n" for at in range(9)))
+    clock = Clock(tmp_path)
+    assert len(clock.curves()["loss"]) == 9
+    assert [list(table.series) for table in clock.session.run().tables.values()] == [["loss"]]
+    assert len(clock.session.store.log) == 9
+    [(path, what)] = clock.session.same_curves().items()
+    assert path.name == "train.log"
+    assert "metrics.csv" in what
 
 
 def test_tables_that_are_none_of_a_training_are_passed_over(tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ from traintop.sources.layout import OWN_FILES, OWN_RECORDS, SKIPPED_FOLDERS, own
 from traintop.sources.newest import find_runs, find_store_runs
 from traintop.sources.path_check import check_format, check_readable
 from traintop.sources.registry import STANDARD_INPUT, format_of, head_of, holds_metrics
-from traintop.sources.stores import Store, events_table, file_store, store_of
+from traintop.sources.stores import Store, file_store, store_of
+from traintop.sources.table_names import RANK, table_of
 from traintop.sources.tail import HEAD
-from traintop.sources.twins import twin_of
+from traintop.sources.twins import has_training_loss, twin_of
 
 MAX_DEPTH = 3
 MAX_ENTRIES = 5000
@@ -31,7 +32,6 @@ _METRICS = re.compile(r".*\.(jsonl|ndjson|csv|tsv)" + _PACKED, re.IGNORECASE)
 _LOG = re.compile(r".*\.(log|out|err)" + _PACKED, re.IGNORECASE)
 _MAYBE = re.compile(r"(.*\.(json|txt|dat)|[^.]+)" + _PACKED, re.IGNORECASE)
 _TEXT_LOG = re.compile(r".*(log|out|err|train|console|stdio).*\.txt" + _PACKED, re.IGNORECASE)
-_RANK = re.compile(r"rank\d+")
 
 
 class RunFile(NamedTuple):
@@ -41,6 +41,8 @@ class RunFile(NamedTuple):
     table: str
     alone: bool
     """Whether its train and val records may have the tables of those names to themselves."""
+    only_lines: bool = False
+    """Whether a text log is read for its lines alone: another file has the curves it prints."""
 
 
 class RunPaths(NamedTuple):
@@ -53,6 +55,8 @@ class RunPaths(NamedTuple):
     """By step."""
     left_out: tuple[tuple[Path, str], ...] = ()
     """What is there but not read, and why."""
+    same_curves: tuple[tuple[Path, str], ...] = ()
+    """Files whose curves another file has as well, and what is made of them."""
 
 
 class Discovery:
@@ -77,6 +81,9 @@ class Discovery:
         self._own: Path | None = None
         self._with_rows: set[Path] = set()
         self._other_runs: set[Path] = set()
+        self._with_loss: set[Path] = set()  # tables and histories that have the training loss
+        self._texts: set[Path] = set()
+        self._same_curves: dict[Path, str] = {}
         self._with_state: set[Path] = set()  # output folders whose newest history is followed
         if path == STANDARD_INPUT:
             self._root = Path()
@@ -122,6 +129,7 @@ class Discovery:
             tuple(self._files.values()),
             tuple(order(list(self._checkpoints.values()))),
             tuple(self._left_out.items()),
+            tuple(self._same_curves.items()),
         )
 
     def refresh(self) -> list[RunFile]:
@@ -146,8 +154,15 @@ class Discovery:
             twin = twin_of(path, self._files)
             if twin is not None:
                 del self._files[path]
+                self._with_loss.discard(path)
                 self._passed.add(path)
-                self._left_out[path] = f"{twin.name} has the same curves"
+                self._same_curves[path] = f"not read: {twin.name} has the same curves"
+        for path in new:
+            file = self._files.get(path)
+            if file is not None and path in self._texts and self._with_loss:
+                self._files[path] = file._replace(only_lines=True)
+                better = min(self._with_loss).name
+                self._same_curves[path] = f"read for its lines alone: {better} has the curves"
 
     def _scan(self, folder: Path) -> list[Path]:
         """List a folder if it has changed; return the folders in it that are new."""
@@ -248,8 +263,11 @@ class Discovery:
             self._undecided.add(path)
         elif holds_metrics(path, head) or (metrics and not head):
             self._add(path, with_rows=True)
+            if has_training_loss(kind, head):
+                self._with_loss.add(path)
         elif not head or (kind == "text" and (log or metrics or _TEXT_LOG.fullmatch(name))):
             self._add(path)
+            self._texts.add(path)
         elif " " in kind:
             self._passed.add(path)
             self._left_out[path] = f"this looks like {kind}"
@@ -276,11 +294,11 @@ class Discovery:
         elif store == "wandb":
             self._add(path, with_rows=True, table="history")
         elif path.parent not in self._files:
-            self._add(path.parent, with_rows=True, table=events_table(path.parent, self._root))
+            self._add(path.parent, with_rows=True, table=eventstable_of(path.parent, self._root))
 
     def _consider_own(self, path: Path) -> None:
         """Follow a file of our own format, if it is of this run and not of one below."""
-        rank = _RANK.fullmatch(path.parent.name) is not None
+        rank = RANK.fullmatch(path.parent.name) is not None
         self._undecided.discard(path)
         if self._own is None:
             self._undecided.add(path)
@@ -300,15 +318,16 @@ class Discovery:
         # Where the folder of one checkpoint is what is to be opened, nothing else is read.
         found = trainer_state.states(folder) if folder.is_relative_to(self._root) else []
         newest = found[-1].path if found else path
-        table = _table(folder / trainer_state.NAME if found else path, self._root)
+        table = table_of(folder / trainer_state.NAME if found else path, self._root)
         self._add(newest, with_rows=True, table=table)
+        self._with_loss.add(newest)
         self._passed.update(state.path for state in found[:-1])
 
     def _add(self, path: Path, with_rows: bool = False, table: str | None = None) -> None:
         if len(self._files) >= MAX_FILES:
             self._left_out[path] = f"more than {MAX_FILES} files"
             return
-        table = table or _table(path, self._root)
+        table = table or table_of(path, self._root)
         taken = {file.table for file in self._files.values()}
         while table in taken:
             table += "+"
@@ -327,27 +346,6 @@ def _rank(name: str) -> int:
     if name in OWN_FILES:
         return OWN_FILES.index(name)
     return 10 if _METRICS.fullmatch(name) else 11
-
-
-def _table(path: Path, root: Path) -> str:
-    """A name for the table of a file's records: its own without endings, below a rank's folder."""
-    name = path.name
-    while (stem := Path(name).stem) != name and Path(name).suffix.lower() in _ENDINGS:
-        name = stem
-    if _RANK.fullmatch(path.parent.name):
-        return f"{path.parent.name}/{name}"
-    if path.name in OWN_FILES or not path.is_relative_to(root):
-        return name
-    # A slash would make it the table of a split, so folders are joined by a dot.
-    return ".".join((*path.relative_to(root).parent.parts, name))
-
-
-_ENDINGS = frozenset(
-    {
-        *SUFFIXES,
-        *(".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".dat", ".log", ".txt", ".out", ".err"),
-    }
-)
 
 
 def _only_run(path: Path) -> Path:

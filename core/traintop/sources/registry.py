@@ -52,6 +52,8 @@ class Place(NamedTuple):
     """The table of records that do not say what part of the data they speak of."""
     prefix: str
     """What stands before `train`, `val` or `test` in the name of the table of records that do."""
+    only_lines: bool = False
+    """Whether a text log is read for its lines alone: another file has the curves it prints."""
 
     def split_table(self, split: str) -> str:
         """Name the table of a part of the data."""
@@ -71,7 +73,12 @@ class Format(NamedTuple):
 
 
 def open_source(
-    path: Path, table: str | None = None, *, alone: bool = True, newest_first: bool = False
+    path: Path,
+    table: str | None = None,
+    *,
+    alone: bool = True,
+    newest_first: bool = False,
+    only_lines: bool = False,
 ) -> Source:
     """The source for a file, which need not exist or hold anything yet.
 
@@ -82,6 +89,7 @@ def open_source(
         alone: Whether records that say that they are of training or validation go to the tables
             `train` and `val`; else, as where a run has several such files, to `<table>/train` ...
         newest_first: Whether a long file may be read from its end.
+        only_lines: Whether a text log is read for its lines alone.
     """
     if path.name == "run.json":
         return RunInfoFile(path)
@@ -93,7 +101,7 @@ def open_source(
         return EventFolder(path, table)
     source = FileSource(
         open_tail(path),
-        lambda head: choose(path, head, table, alone),
+        lambda head: choose(path, head, table, alone, only_lines),
         newest_first=newest_first,
     )
     return SteadySource(source)
@@ -131,14 +139,16 @@ def head_of(path: Path) -> bytes:
     return head
 
 
-def choose(path: Path, head: bytes, table: str, alone: bool) -> Decoder | str:
+def choose(
+    path: Path, head: bytes, table: str, alone: bool, only_lines: bool = False
+) -> Decoder | str:
     """The decoder for a file that begins with these bytes; a text says why there is none."""
     found = _recognise(path, head)
     if isinstance(found, str):
         return f"this looks like {found}, which is not read"
     folder = table.rpartition("/")[0]
     prefix = (f"{folder}/" if folder else "") if alone else f"{table}/"
-    return found.decoder(Place(path, table, prefix))
+    return found.decoder(Place(path, table, prefix, only_lines))
 
 
 def format_of(path: Path, head: bytes) -> str:
@@ -240,7 +250,7 @@ def _separated_values(place: Place) -> SeparatedValues:
 
 
 def _text(place: Place) -> TextLog:
-    return TextLog(place.split_table("train"), place.split_table)
+    return TextLog(place.split_table("train"), place.split_table, series=not place.only_lines)
 
 
 def _tfevents(place: Place) -> Decoder:

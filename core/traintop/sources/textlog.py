@@ -21,6 +21,7 @@ class TextLog:
     Args:
         table: The table of records that do not say what part of the data they speak of.
         split_table: Names the tables of those that do.
+        series: Whether the series that the log prints are wanted, or its lines alone.
     """
 
     format = "text"
@@ -28,9 +29,14 @@ class TextLog:
     rewritten = False
 
     def __init__(
-        self, table: str = "train", split_table: Callable[[str], str] = lambda split: split
+        self,
+        table: str = "train",
+        split_table: Callable[[str], str] = lambda split: split,
+        *,
+        series: bool = True,
     ) -> None:
         self.tally = Tally()
+        self._series = series
         self._reader = ConsoleReader(table, split_table)
         self._begun = False
         self._utf16: codecs.IncrementalDecoder | None = None
@@ -88,6 +94,8 @@ class TextLog:
 
     def _rows(self) -> list[Item]:
         rows: list[Item] = list(self._reader.take_rows())
+        if not self._series:
+            return []
         self.tally.records = self._reader.rows.added
         return rows
 

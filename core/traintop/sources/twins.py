@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from traintop.sources import trainer_state
+from traintop.sources import dialect, document_head, trainer_state
+from traintop.sources.roles import role_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,12 +21,28 @@ TABLES = frozenset({"metrics.csv", "progress.csv", "results.csv"})
 TensorBoard event file of the same numbers, which has them in half the precision."""
 
 
+_KEY = re.compile(rb'"([\w /.-]{1,80})"\s*:\s*[-\dN"]')
+
+
 def twin_of(path: Path, others: Iterable[Path]) -> Path | None:
     """The file among others that holds the curves of a file as well and is better to read.
 
     A folder stands for the event files in it.
     """
     return next((other for other in others if other != path and _is_better(other, path)), None)
+
+
+def has_training_loss(kind: str, head: bytes) -> bool:
+    """Whether a table, records or a history of a kind have a training loss, by their beginning."""
+    names: Iterable[str] = ()
+    if kind == "csv":
+        found = dialect.recognise(head.decode("utf-8", "replace"), named_so=True)
+        names = () if found is None else found.names
+    elif kind == "json":
+        names = document_head.names(head)
+    elif kind == "jsonl":
+        names = (key.decode() for key in _KEY.findall(head))
+    return any(match is not None and match.role == "loss/train" for match in map(role_of, names))
 
 
 def _is_better(other: Path, path: Path) -> bool:

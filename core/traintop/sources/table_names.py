@@ -1,0 +1,31 @@
+"""What the table of a file's records is called."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from traintop.sources.compressed import SUFFIXES
+from traintop.sources.layout import OWN_FILES
+
+RANK = re.compile(r"rank\d+")
+
+_ENDINGS = frozenset(
+    {
+        *SUFFIXES,
+        *(".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".dat", ".log", ".txt", ".out", ".err"),
+    }
+)
+
+
+def table_of(path: Path, root: Path) -> str:
+    """A name for the table of a file's records: its own without endings, below a rank's folder."""
+    name = path.name
+    while (stem := Path(name).stem) != name and Path(name).suffix.lower() in _ENDINGS:
+        name = stem
+    if RANK.fullmatch(path.parent.name):
+        return f"{path.parent.name}/{name}"
+    if path.name in OWN_FILES or not path.is_relative_to(root):
+        return name
+    # A slash would make it the table of a split, so folders are joined by a dot.
+    return ".".join((*path.relative_to(root).parent.parts, name))
