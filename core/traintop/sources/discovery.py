@@ -16,7 +16,7 @@ from traintop.sources.layout import OWN_FILES, OWN_RECORDS, SKIPPED_FOLDERS, own
 from traintop.sources.newest import find_runs, find_store_runs
 from traintop.sources.path_check import check_format, check_readable
 from traintop.sources.registry import STANDARD_INPUT, format_of, head_of, holds_metrics
-from traintop.sources.stores import Store, file_store, store_of
+from traintop.sources.stores import Store, events_table, file_store, store_of
 from traintop.sources.table_names import RANK, table_of
 from traintop.sources.tail import HEAD
 from traintop.sources.twins import has_training_loss, twin_of
@@ -294,7 +294,7 @@ class Discovery:
         elif store == "wandb":
             self._add(path, with_rows=True, table="history")
         elif path.parent not in self._files:
-            self._add(path.parent, with_rows=True, table=eventstable_of(path.parent, self._root))
+            self._add(path.parent, with_rows=True, table=events_table(path.parent, self._root))
 
     def _consider_own(self, path: Path) -> None:
         """Follow a file of our own format, if it is of this run and not of one below."""
