@@ -17,6 +17,7 @@ from traintop.checkpoints import Checkpoints
 from traintop.chosen_axes import ChosenAxes
 from traintop.errors import PathError
 from traintop.given_roles import GivenRoles
+from traintop.indexes import Indexes
 from traintop.problems import problem_lines
 from traintop.records import (
     Checkpoint,
@@ -101,6 +102,7 @@ class Session:
         self._forwards: set[Path] = set()
         """Files that cannot be read from their end."""
         self._judges: dict[int, Judge] = {}
+        self.indexes = Indexes(settings)
         self._due = 0.0
         self._watch = RunWatch(self.path)
         self._caught_up = False
@@ -179,13 +181,18 @@ class Session:
             self._judges = {}  # What other series mean is judged anew.
         if not 0 < self._due - now <= REFRESH:  # A clock may also be set back.
             self._look_for_files(now)
+        unchecked = self.indexes.unchecked
+        if not self.indexes.check():
+            self._start_over()
+            self._show()
         self._read(max_bytes)
         if self._filling is not store:
             records = lines = 0
         came = self._filling.records - records, len(self._filling.log) - lines
-        reading = any(source.pending for source in self._sources)
+        reading = unchecked or any(source.pending for source in self._sources)
         if not reading:
             self._show()
+            self.indexes.write(self._sources, self._filling)
         news = [] if reading or not self._judging else self._judge(JUDGED_RECORDS)
         if any(came) and (self._caught_up or self.path == STANDARD_INPUT):
             self._watch.heard(now)
@@ -292,13 +299,17 @@ class Session:
 
     def _open(self, file: RunFile) -> Source:
         newest_first = not self._axes and file.path not in self._forwards
-        return open_source(
-            file.path,
-            file.table,
-            alone=file.alone,
-            newest_first=newest_first,
-            only_lines=file.only_lines,
-        )
+
+        def opened() -> Source:
+            return open_source(
+                file.path,
+                file.table,
+                alone=file.alone,
+                newest_first=newest_first,
+                only_lines=file.only_lines,
+            )
+
+        return opened() if self._axes else self.indexes.opened(opened, self._filling)
 
     def _take(self, items: Sequence[News]) -> bool:
         """Take in what a source read; False if everything must be read anew."""
@@ -342,6 +353,7 @@ class Session:
         """What was read is void, and so are verdicts."""
         for source in self._sources:
             source.close()
+        self.indexes.close()
         self._judges, self._watch = {}, RunWatch(self.path)
         self._filling = Store(storage_for(self.settings))
         self._axes = ChosenAxes(self.settings.axes)
@@ -475,6 +487,7 @@ def read_whole(
 
     path, mirror = _local(str(path))
     session = Session(path, settings, until=until, judge=judge, mirror=mirror)
+    session.indexes.writing = False  # What is read in passing may be thousands of runs.
     if session.missing is not None:
         raise PathError(session.missing)  # Nothing is waited for here.
     while True:

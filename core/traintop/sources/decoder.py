@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
+
+import msgspec
 
 from traintop.records import Item, Skipped
 
@@ -30,6 +32,14 @@ class Tally:
         """Keys whose values are no numbers -> how many of them were met."""
         self.notes: dict[str, int] = {}
         """What a user should know of how the file was read -> how many records it is true of."""
+
+    def state(self) -> dict[str, Any]:
+        """What was counted so far, in plain values."""
+        return dict(vars(self), skipped=msgspec.to_builtins(self.skipped))
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what was counted before."""
+        vars(self).update(state, skipped=msgspec.convert(state["skipped"], list[Skipped]))
 
     def skip(self, line: int, why: str) -> None:
         """Count a line, numbered from 1, that cannot be read."""
@@ -124,4 +134,17 @@ class Forkable(Decoder, Protocol):
         Returns:
             False where the records would have been others; neither is of use any more.
         """
+        ...
+
+
+@runtime_checkable
+class Resumable(Forkable, Protocol):
+    """A format whose decoder can be written down, to go on from when the file is opened again."""
+
+    def state(self) -> dict[str, Any] | None:
+        """What is needed to go on, in plain values; None where something is held back."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become, new as it was made, the decoder that `state` was asked of."""
         ...

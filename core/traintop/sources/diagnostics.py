@@ -50,6 +50,17 @@ class Layers:
         self.tally.join(older.tally)
         return True
 
+    def state(self) -> dict[str, Any] | None:
+        """What is needed to go on, in plain values."""
+        names, first = msgspec.to_builtins((self._names, self._first_names))
+        return {"tally": self.tally.state(), "names": names, "first": first}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become the decoder that `state` was asked of."""
+        self.tally.restore(state["tally"])
+        self._names = msgspec.convert(state["names"], LayerNames | None)
+        self._first_names = msgspec.convert(state["first"], LayerNames | None)
+
     def feed(self, data: bytes) -> list[Item]:
         """Take whole lines."""
         items: list[Item] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -36,6 +36,14 @@ class StepCounter:
     def stands_alone(self) -> bool:
         """Whether the steps to come do not depend on those so far."""
         return not (self._falls and math.isfinite(self._epoch))
+
+    def state(self) -> dict[str, Any]:
+        """What was counted, in plain values."""
+        return dict(vars(self))
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from what was counted before."""
+        vars(self).update(state)
 
     def join(self, older: StepCounter) -> bool:
         """Take in what was counted before; False if that would have changed the steps here."""

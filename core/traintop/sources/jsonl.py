@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from traintop.sources.decoder import Tally
 from traintop.sources.objects import Burst, ObjectDecoder
@@ -74,6 +74,20 @@ class JsonLines:
             return False
         self.tally.join(older.tally)
         return True
+
+    def state(self) -> dict[str, Any] | None:
+        """What is needed to go on, in plain values."""
+        rows = self._rows.state()
+        if rows is None or self._first is not None:
+            return None
+        return {"tally": self.tally.state(), "objects": self._objects.state(), "rows": rows}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Become the decoder that `state` was asked of."""
+        self.tally.restore(state["tally"])
+        self._objects.restore(state["objects"])
+        self._rows.restore(state["rows"])
+        self._begun = True
 
     def finish(self) -> list[Item]:
         """Hand over a first record that nothing followed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from typing import Any
 
 STEP_KEYS = (
     "step", "global_step", "trainer/global_step", "train/global_step", "_step", "global_steps",
@@ -68,6 +69,14 @@ class Keys:
         same = Keys()
         vars(same).update(vars(self))
         return same
+
+    def state(self) -> dict[str, Any]:
+        """The choices, in plain values."""
+        return dict(vars(self))
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from choices made before."""
+        vars(self).update(state, other_steps=tuple(state["other_steps"]))
 
     @property
     def chosen(self) -> set[str]:

@@ -70,6 +70,15 @@ class ObjectDecoder:
         fork._schema = None if self._schema is None else self._schema.copy()
         return fork
 
+    def state(self) -> dict[str, Any]:
+        """The keys that were met, in plain values."""
+        return {"keys": self.keys.state(), "seen": sorted(self._seen)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Know the keys that were met before."""
+        self.keys.restore(state["keys"])
+        self._seen = set(state["seen"])
+
     def join(self, older: ObjectDecoder) -> bool:
         """Take in what was met in the lines before; False if these would have been read otherwise.
 

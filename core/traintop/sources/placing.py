@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,18 @@ class RowMaker:
         fork.axis = "step"
         fork._names = list(self._names)
         return fork
+
+    def state(self) -> dict[str, Any] | None:
+        """What is needed to go on, in plain values; None where records are numbered."""
+        if self.axis != "step":
+            return None
+        return {"names": self._names, "used": sorted(self._used), "steps": self._steps.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from where another maker was."""
+        self.axis = "step"
+        self._names, self._used = list(state["names"]), set(state["used"])
+        self._steps.restore(state["steps"])
 
     def join(self, older: RowMaker) -> bool:
         """Take in what was made of the records before; False if these would have other places."""

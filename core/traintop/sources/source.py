@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from traintop.records import Item, LayerNames, News, Older, Reread, Reset, SourceReport
 from traintop.sources.backwards import HEAD_SIZE, Backwards
-from traintop.sources.decoder import Forkable
+from traintop.sources.decoder import Forkable, Resumable
 from traintop.sources.lines import LineSplitter
+from traintop.sources.mark import Mark
 from traintop.sources.tail import HEAD, Chunk, FileTail
 
 if TYPE_CHECKING:
@@ -146,6 +147,44 @@ class FileSource:
             return items
         rest = self._lines.flush()
         return items + (self._decoder.feed(rest) if rest else []) + self._decoder.finish()
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Where its rows went so far."""
+        return () if self._decoder is None else self._decoder.tables
+
+    def mark(self) -> Mark | None:
+        """How far the file was read; None where its decoder cannot go on from there."""
+        decoder, tail = self._decoder, self._tail
+        if self._history is not None or not isinstance(tail, FileTail):
+            return None
+        if not isinstance(decoder, Resumable) or (state := decoder.state()) is None:
+            return None
+        place = tail.place(self._lines.held)
+        if place is None:
+            return None
+        return Mark(place=place, format=decoder.format, tables=decoder.tables, decoder=state)
+
+    def resume(self, mark: Mark) -> bool:
+        """Go on from a mark, before anything is read; False where the file is another now."""
+        tail = self._tail
+        if not isinstance(tail, FileTail) or self._decoder is not None:
+            return False
+        jump = tail.resume(mark.place, HEAD_SIZE)
+        if jump is None:
+            return False
+        os.close(jump.fd)
+        head = jump.head[:HEAD]
+        learnt, older = self._choose(head), self._choose(head)
+        if isinstance(learnt, Resumable) and isinstance(older, Resumable):
+            learnt.feed(jump.head[: jump.head.rfind(b"\n") + 1])
+            older.restore(mark.decoder)
+            decoder = learnt.fork()
+            if decoder is not None and learnt.format == mark.format and decoder.join(older):
+                self._decoder, self._newest_first = decoder, False
+                return True
+        tail.rewind()
+        return False
 
     @property
     def rewritten(self) -> bool:

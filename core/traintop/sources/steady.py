@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from traintop.sources.mark import Mark
     from traintop.sources.source import FileSource
 
 MOST_ROWS = 200_000
@@ -84,6 +85,19 @@ class SteadySource:
     def report(self) -> SourceReport:
         """What the file turned out to be, as far as it was read."""
         return self._inner.report()
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Where its rows went so far."""
+        return self._inner.tables
+
+    def mark(self) -> Mark | None:
+        """How far the file was read; None where nothing can go on from there."""
+        return None if self._again is not None else self._inner.mark()
+
+    def resume(self, mark: Mark) -> bool:
+        """Go on from a mark, before anything is read; False where the file is another now."""
+        return self._inner.resume(mark)
 
     def close(self) -> None:
         """Let go of the file."""

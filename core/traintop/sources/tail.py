@@ -12,6 +12,7 @@ import stat
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from traintop.sources.filesystem import needs_polling
+from traintop.sources.mark import Place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -189,6 +190,64 @@ class FileTail:
         except OSError:
             return None  # The next read says why.
         self._size, self._offset = size, jump.offset
+        self._head, self._anchor = data[:HEAD], anchor
+        return jump
+
+    def place(self, held: int) -> Place | None:
+        """Where reading has come to; None where that cannot be found again.
+
+        Args:
+            held: Bytes that were read and not taken in yet.
+        """
+        offset = self._offset - held
+        if self._fd is None or self._before or offset < ANCHOR:
+            return None
+        try:
+            status = os.fstat(self._fd)
+            anchor = os.pread(self._fd, ANCHOR, offset - ANCHOR)
+        except OSError:
+            return None
+        return Place(
+            inode=status.st_ino,
+            offset=offset,
+            size=status.st_size,
+            modified=status.st_mtime_ns,
+            head=self._head,
+            anchor=anchor,
+        )
+
+    def resume(self, place: Place, head: int) -> Jump | None:
+        """Go on from a place; only before anything was read.
+
+        Args:
+            place: What `place` said when the file was read before.
+            head: Bytes to hand over from the start of the file.
+
+        Returns:
+            None, with nothing changed, where it is not the same file or cannot be opened.
+        """
+        if self.bytes_read:
+            return None
+        try:
+            if self._fd is None:
+                self._open()
+            assert self._fd is not None  # noqa: S101 - `_open` leaves it open, or raises
+            status = os.fstat(self._fd)
+            data = os.pread(self._fd, max(head, HEAD), 0)
+            anchor = os.pread(self._fd, ANCHOR, place.offset - ANCHOR)
+            rewritten = status.st_size == place.size and status.st_mtime_ns != place.modified
+            if (
+                status.st_ino != place.inode
+                or status.st_size < place.size
+                or rewritten
+                or data[: len(place.head)] != place.head
+                or anchor != place.anchor
+            ):
+                return None
+            jump = Jump(os.dup(self._fd), data[:head], place.offset)
+        except OSError:
+            return None
+        self._size, self._offset = status.st_size, place.offset
         self._head, self._anchor = data[:HEAD], anchor
         return jump
 

@@ -57,6 +57,24 @@ class Growing:
             # The least that a series may hold: there may be thousands of them.
             self._held = _Held(MemoryBuffer((LEAST, *shape), dtype), -start, start, start)
 
+    @classmethod
+    def over(cls, buffer: Buffer, start: int, count: int, storage: Storage) -> Growing:
+        """Return an array whose values are the first of a buffer."""
+        column = cls.__new__(cls)
+        column._storage = storage
+        origin = BLANK // 2 if isinstance(buffer, BlankBuffer) else -start
+        column._held = _Held(buffer, origin, start, start + count)
+        return column
+
+    @property
+    def blank(self) -> bool:
+        """Whether it holds nothing but NaN, and takes no room."""
+        return isinstance(self._held.buffer, BlankBuffer)
+
+    def trim(self) -> None:
+        """Let go of the pages of the file that were looked at."""
+        self._storage.trim()
+
     def __len__(self) -> int:
         held = self._held
         return held.end - held.start

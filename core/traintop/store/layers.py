@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 
 from traintop.records import Floats, LayerBlock, LayerNames, LayerStats
 from traintop.store.growing import Growing
-from traintop.store.pyramid import Bounds, Pyramid
+from traintop.store.image import ColumnImage, ImageReader, ImageWriter
+from traintop.store.pyramid import Bounds, Pyramid, PyramidImage
 from traintop.store.series import Reduced
 from traintop.store.storage import MEMORY, Storage
 
 FANOUT = 16
 """Records a block of the first level: fewer than of a series, for there are fewer of them."""
 _MODES = {1: True, 0: False}
+
+
+class StatImage(msgspec.Struct, frozen=True, kw_only=True):
+    """A statistic in a file."""
+
+    values: ColumnImage
+    pyramid: PyramidImage
+
+
+class LayersImage(msgspec.Struct, frozen=True, kw_only=True):
+    """A table of layers in a file."""
+
+    names: LayerNames
+    step: ColumnImage
+    train_mode: ColumnImage
+    stats: dict[str, StatImage]
 
 
 class _Stat:
@@ -92,6 +110,30 @@ class LayerTable:
             stat.pyramid.grow(stat.values)
         self._train_mode.prepend(block.train_mode)
         self._step.prepend(block.step)
+
+    def image(self, writer: ImageWriter) -> LayersImage:
+        """Write the records to a file."""
+        return LayersImage(
+            names=self.names,
+            step=writer.put(self._step),
+            train_mode=writer.put(self._train_mode),
+            stats={
+                name: StatImage(values=writer.put(stat.values), pyramid=stat.pyramid.image(writer))
+                for name, stat in self._stats.items()
+            },
+        )
+
+    @classmethod
+    def restored(cls, image: LayersImage, reader: ImageReader, storage: Storage) -> LayerTable:
+        """Return a table whose records are in a file."""
+        table = cls(image.names, storage)
+        table._step = reader.column(image.step)
+        table._train_mode = reader.column(image.train_mode)
+        for name, each in image.stats.items():
+            stat = table._stats[name] = _Stat(len(table.layer_names(name)), 0, storage)
+            stat.values = reader.column(each.values)
+            stat.pyramid.restore(each.pyramid, reader)
+        return table
 
     def rewind(self, step: float) -> None:
         """Forget the records from `step` on."""

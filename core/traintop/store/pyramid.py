@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from traintop.records import Floats
 from traintop.store.growing import Growing
+from traintop.store.image import ColumnImage, ImageReader, ImageWriter
 from traintop.store.storage import MEMORY, Storage
 
 FANOUT = 64
@@ -36,6 +38,13 @@ class Columns(NamedTuple):
     """Of the finite values."""
     nonfinite: NDArray[np.int64]
     """How many values are NaN or infinite."""
+
+
+class PyramidImage(msgspec.Struct, frozen=True, kw_only=True):
+    """A pyramid in a file."""
+
+    made: tuple[int, int] | None
+    levels: list[ColumnImage]
 
 
 class Pyramid:
@@ -90,6 +99,15 @@ class Pyramid:
             if first < known_first:
                 level.prepend(self._blocks(below, first, known_first))
             below, start, end = level, *level.bounds
+
+    def image(self, writer: ImageWriter) -> PyramidImage:
+        """Write the blocks to a file."""
+        return PyramidImage(made=self._made, levels=[writer.put(level) for level in self._levels])
+
+    def restore(self, image: PyramidImage, reader: ImageReader) -> None:
+        """Take the blocks from a file."""
+        self._made = image.made
+        self._levels = [reader.column(level) for level in image.levels]
 
     def truncate(self, end: int) -> None:
         """Forget the blocks that reach beyond the values before an index."""

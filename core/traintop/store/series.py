@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from traintop.records import Column, Floats
 from traintop.store.growing import Growing
-from traintop.store.pyramid import Bounds, Columns, Pyramid
+from traintop.store.image import ColumnImage, ImageReader, ImageWriter
+from traintop.store.pyramid import Bounds, Columns, Pyramid, PyramidImage
 from traintop.store.storage import MEMORY, Storage
 
 Reduced = Columns
@@ -24,6 +26,15 @@ class Summary(NamedTuple):
     max: float | None
     last: float | None
     nonfinite: int
+
+
+class SeriesImage(msgspec.Struct, frozen=True, kw_only=True):
+    """A series in a file."""
+
+    name: str
+    values: ColumnImage
+    rows: ColumnImage | None
+    pyramid: PyramidImage
 
 
 class Series:
@@ -114,6 +125,24 @@ class Series:
             self._rows.prepend(rows)
         self._values.prepend(column.values)
         self.pyramid.grow(self._values)
+
+    def image(self, writer: ImageWriter) -> SeriesImage:
+        """Write the values to a file."""
+        return SeriesImage(
+            name=self.name,
+            values=writer.put(self._values),
+            rows=None if self._rows is None else writer.put(self._rows),
+            pyramid=self.pyramid.image(writer),
+        )
+
+    @classmethod
+    def restored(cls, image: SeriesImage, reader: ImageReader, storage: Storage) -> Series:
+        """Return a series whose values are in a file."""
+        series = cls(image.name, 0, storage)
+        series._values = reader.column(image.values)
+        series._rows = None if image.rows is None else reader.column(image.rows)
+        series.pyramid.restore(image.pyramid, reader)
+        return series
 
     def truncate(self, row: int) -> None:
         """Forget the values of all rows from `row` on."""

@@ -55,6 +55,14 @@ class Splitter:
             pieces.append(Piece(first, last, begins))
         return pieces
 
+    def state(self) -> tuple[float, float, int]:
+        """What was seen, to go on from."""
+        return self._first, self._last, self._records
+
+    def restore(self, state: tuple[float, float, int]) -> None:
+        """Go on from what was seen before."""
+        self._first, self._last, self._records = state
+
     def precede(self, steps: Floats) -> bool:
         """Take in records that stand before all that were seen, of the same run.
 

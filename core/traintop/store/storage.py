@@ -47,6 +47,14 @@ class Buffer(Protocol):
         ...
 
 
+class Trimmed(Protocol):
+    """What can let go of pages."""
+
+    def trim(self) -> None:
+        """Let go of the pages that were looked at."""
+        ...
+
+
 class MemoryBuffer:
     """An array."""
 
@@ -135,6 +143,7 @@ class Storage:
         self._lock = threading.Lock()
         self._fd: int | None = None
         self._arenas: list[_Arena] = []
+        self._trimmed: weakref.WeakSet[Trimmed] = weakref.WeakSet()
         self.problem: str | None = None
         """Why everything stays in memory, where it was meant not to."""
 
@@ -162,6 +171,12 @@ class Storage:
         """Let go of the pages of the file that were looked at. Any thread may be reading them."""
         for arena in self._arenas:
             arena.map.madvise(mmap.MADV_DONTNEED)
+        for buffer in self._trimmed:
+            buffer.trim()
+
+    def trims(self, buffer: Trimmed) -> None:
+        """Trim a buffer over another file, too."""
+        self._trimmed.add(buffer)
 
     def _in_file(self, shape: tuple[int, ...], dtype: np.dtype[Any], size: int) -> Buffer | None:
         try:

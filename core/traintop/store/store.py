@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from traintop.records import (
@@ -18,11 +20,12 @@ from traintop.records import (
     Rows,
     RunInfo,
 )
-from traintop.store.layers import LayerTable, as_block, cut_block
+from traintop.store.image import ImageReader, ImageWriter
+from traintop.store.layers import LayersImage, LayerTable, as_block, cut_block
 from traintop.store.log import LogStore
 from traintop.store.splitter import Splitter
 from traintop.store.storage import MEMORY, Storage
-from traintop.store.table import Table
+from traintop.store.table import Table, TableImage
 
 BEYOND = 1.5
 """An evaluation may come so many typical increments after the last training record of its run."""
@@ -71,6 +74,15 @@ class Run:
         return max(list(self.tables.values()), key=len, default=None)
 
 
+class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
+    """The streams of one file, in another one."""
+
+    tables: list[TableImage]
+    layers: LayersImage | None
+    rewinds: list[Rewind]
+    splitters: dict[str, tuple[float, float, int]]
+
+
 class Store:
     """Takes in what sources read; a stream whose step falls to its start begins a new run.
 
@@ -93,6 +105,53 @@ class Store:
         while len(self.runs) <= index:
             self.runs.append(Run(len(self.runs)))
         return self.runs[index]
+
+    def image(self, tables: Sequence[str], writer: ImageWriter) -> StoreImage | None:
+        """Write the streams of one file to another file, for `restore`.
+
+        Args:
+            tables: The tables that the file fed; none: it fed the layers.
+            writer: Where to.
+
+        Returns:
+            None where there is more than one run, or nothing of these streams.
+
+        Raises:
+            OSError: There is no room on the disk.
+        """
+        streams = [*tables] or ["layers"]
+        run = self.runs[0] if len(self.runs) == 1 else None
+        if run is None or not all(stream in self._splitters for stream in streams):
+            return None
+        layers = None if tables or run.layers is None else run.layers
+        return StoreImage(
+            tables=[table.image(writer) for name, table in run.tables.items() if name in tables],
+            layers=None if layers is None else layers.image(writer),
+            rewinds=[rewind for rewind in run.rewinds if rewind.stream in streams],
+            splitters={stream: self._splitters[stream].state() for stream in streams},
+        )
+
+    def restore(self, image: StoreImage, reader: ImageReader) -> None:
+        """Take in the streams of a file that were written by `image`.
+
+        Raises:
+            ValueError: They are not in the file, or some of them were begun already.
+        """
+        run = self._only_run()
+        known = set(self._splitters) & set(image.splitters)
+        if run is None or known:
+            raise ValueError("there are other records already")
+        tables = [Table.restored(each, reader, self.storage) for each in image.tables]
+        if image.layers is not None:
+            run.layers = LayerTable.restored(image.layers, reader, self.storage)
+            self._names = image.layers.names
+            self.records += len(run.layers)
+        for table in tables:
+            run.tables[table.name] = table
+            self.records += len(table)
+        run.rewinds += image.rewinds
+        for stream, state in image.splitters.items():
+            self._splitter(stream).restore(state)
 
     def add(self, item: Item) -> None:
         """Take in one item."""

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from traintop.records import Floats, Rows
 from traintop.store.growing import Growing
-from traintop.store.series import Series
+from traintop.store.image import ColumnImage, ImageReader, ImageWriter
+from traintop.store.series import Series, SeriesImage
 from traintop.store.storage import MEMORY, Storage
 
 Axis = Literal["step", "epoch", "tokens", "time"]
+
+
+class TableImage(msgspec.Struct, frozen=True, kw_only=True):
+    """A table in a file."""
+
+    name: str
+    step: ColumnImage
+    epoch: ColumnImage
+    time: ColumnImage
+    series: list[SeriesImage]
 
 
 class Table:
@@ -111,6 +123,25 @@ class Table:
         self._epoch.prepend(rows.epoch)
         self._time.prepend(rows.time)
         self._step.prepend(rows.step)
+
+    def image(self, writer: ImageWriter) -> TableImage:
+        """Write the records to a file."""
+        return TableImage(
+            name=self.name,
+            step=writer.put(self._step),
+            epoch=writer.put(self._epoch),
+            time=writer.put(self._time),
+            series=[series.image(writer) for series in self.series.values()],
+        )
+
+    @classmethod
+    def restored(cls, image: TableImage, reader: ImageReader, storage: Storage) -> Table:
+        """Return a table whose records are in a file."""
+        table = cls(image.name, storage)
+        table._step = reader.column(image.step)
+        table._epoch, table._time = reader.column(image.epoch), reader.column(image.time)
+        table.series = {each.name: Series.restored(each, reader, storage) for each in image.series}
+        return table
 
     def rewind(self, step: float) -> None:
         """Forget the records from `step` on: a resumed run repeats them."""

@@ -1,0 +1,125 @@
+"""The indexes of a session's files: used when they are opened, written when they have been read."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from traintop.cache import cache_folder
+from traintop.run_index import RunIndex, index_of, write_index
+from traintop.settings import Settings
+from traintop.sources.mark import Marking
+from traintop.sources.registry import Source
+from traintop.store import Store
+
+LEAST = 16 << 20
+"""Bytes of a file that is worth an index."""
+GROWN = 1.25
+"""By this factor a file must have grown before its index is written anew."""
+
+_MISFIT = (OSError, ValueError, TypeError, KeyError, msgspec.MsgspecError)
+"""What a damaged index, or one of another version, may raise."""
+
+
+class Indexes:
+    """Opens files by their indexes, and keeps these up to date.
+
+    Args:
+        settings: Whether and where they are kept.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.writing = True
+        """Whether indexes are written."""
+        self._folder = cache_folder(settings)
+        self._most = int(settings.cache_gb * 1e9)
+        self._open: list[RunIndex] = []
+        self._known: dict[Path, int] = {}
+        """Files -> how much of them their index knows."""
+
+    @property
+    def unchecked(self) -> bool:
+        """Whether what was shown may still turn out to be damaged."""
+        return bool(self._open)
+
+    def opened(self, open_source: Callable[[], Source], store: Store) -> Source:
+        """Open a source; where it has an index, it goes on from the end of that.
+
+        Args:
+            open_source: Opens it.
+            store: Takes in what is in the index.
+        """
+        source = open_source()
+        if self._folder is None or not isinstance(source, Marking):
+            return source
+        file = index_of(self._folder, source.path)
+        try:
+            if source.path.stat().st_size < LEAST:
+                return source
+            index = RunIndex(file, store.storage)
+        except FileNotFoundError:
+            return source
+        except _MISFIT:
+            _delete(file)
+            return source
+        mark = index.description.mark
+        try:
+            fits = index.description.path == str(source.path.absolute())
+            if not fits or not source.resume(mark):
+                raise ValueError("it is of another file")
+            index.restore(store)
+        except _MISFIT:
+            index.close()
+            _delete(file)
+            source.close()
+            return open_source()
+        self._open.append(index)
+        self._known[source.path] = mark.place.offset
+        return source
+
+    def check(self) -> bool:
+        """Check a part of what was shown; False where it was damaged: all is to be read anew."""
+        while self._open:
+            index = self._open[-1]
+            try:
+                if index.check():
+                    return True
+            except _MISFIT:
+                _delete(index.file)
+                self.close()
+                return False
+            index.close()
+            self._open.pop()
+        return True
+
+    def write(self, sources: Sequence[Source], store: Store) -> None:
+        """Write the indexes of large files that were read whole."""
+        if self._folder is None or not self.writing or self.unchecked:
+            return
+        marking = [source for source in sources if isinstance(source, Marking)]
+        for source in marking:
+            size = source.report().bytes_read
+            if size < max(LEAST, GROWN * self._known.get(source.path, 0)):
+                continue
+            self._known[source.path] = size  # Where it fails it is not tried again at once.
+            others = {table for each in marking if each is not source for table in each.tables}
+            mark = source.mark()
+            if mark is None or not others.isdisjoint(mark.tables):
+                continue
+            file = index_of(self._folder, source.path)
+            with contextlib.suppress(OSError):  # It is not needed.
+                write_index(file, source.path, mark, store, self._most)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        for index in self._open:
+            index.close()
+        self._open.clear()
+
+
+def _delete(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink()
