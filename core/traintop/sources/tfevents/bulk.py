@@ -65,6 +65,9 @@ class Points(NamedTuple):
         )
 
 
+NO_POINTS = Points(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
+
+
 class Heads(NamedTuple):
     """What the events of a burst begin with."""
 
@@ -353,8 +356,7 @@ def _points(
 ) -> tuple[Points, Indices]:
     """Put the numbers of events that are whole in file order."""
     if not parts:
-        empty = np.empty(0)
-        return Points(np.empty(0, np.int64), empty, empty, empty), np.empty(0, np.int64)
+        return NO_POINTS, np.empty(0, np.int64)
     here, tags, values = (np.concatenate(column) for column in zip(*parts, strict=True))
     if len(parts) > 1:
         order = np.argsort(here, kind="stable")

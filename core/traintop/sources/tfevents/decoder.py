@@ -8,7 +8,7 @@ import numpy as np
 
 from traintop.sources.decoder import Tally
 from traintop.sources.protobuf import Malformed
-from traintop.sources.tfevents.bulk import PAD, Heads, Points, Templates, read_heads
+from traintop.sources.tfevents.bulk import NO_POINTS, PAD, Heads, Points, Templates, read_heads
 from traintop.sources.tfevents.crc32c import checksum, mask
 from traintop.sources.tfevents.event import read_event
 from traintop.sources.tfevents.framing import FOOTER, HEADER, Frames, find_frames
@@ -106,6 +106,8 @@ class EventFile:
 
     def _points(self, whole: bytes, buffer: NDArray[np.uint8], frames: Frames) -> Points:
         """The scalars of whole records, in file order."""
+        if not len(frames.starts):
+            return NO_POINTS
         heads = read_heads(buffer, frames.starts, frames.lengths)
         points, sources, unlike = self._templates.decode(buffer, heads)
         if not len(unlike):

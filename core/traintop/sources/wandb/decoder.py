@@ -19,7 +19,7 @@ from traintop.sources.placing import RowMaker
 from traintop.sources.protobuf import BYTES, Malformed, fields
 from traintop.sources.run_settings import run_info_of
 from traintop.sources.textlog import TextLog
-from traintop.sources.wandb.framing import Framing, Records, right
+from traintop.sources.wandb.framing import PAD, Framing, Records, right
 from traintop.sources.wandb.history import Cells, Names, read_row, read_rows
 from traintop.sources.wandb.kinds import HISTORY, OTHER, split_records
 from traintop.sources.wandb.messages import (
@@ -151,11 +151,18 @@ class WandbFile:
     def _history(self, whole: bytes, starts: Indices, ends: Indices) -> list[Rows]:
         if not len(starts):
             return []
-        cells, others = read_rows(whole, starts, ends, self._names)
+        # The rows alone, without the summaries between them, which are as long.
+        data = b"".join(
+            [whole[at:end] for at, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+        )
+        ends = np.cumsum(ends - starts)
+        starts = np.concatenate(([0], ends[:-1]))
+        data += bytes(PAD)
+        cells, others = read_rows(data, starts, ends, self._names)
         rest: list[tuple[int, int, float]] = []
         for row in others.tolist():
             try:
-                values = read_row(whole, int(starts[row]), int(ends[row]), self._names)
+                values = read_row(data, int(starts[row]), int(ends[row]), self._names)
             except Malformed as error:
                 self.tally.skip(self._records + 1, f"no row: {error}")
                 continue
@@ -168,7 +175,10 @@ class WandbFile:
 
     def _burst(self, cells: Cells, count: int) -> Burst:
         """The rows as columns."""
-        order = np.argsort(cells.keys, kind="stable")
+        # numpy sorts numbers of two bytes by radix, in linear time
+        narrow = len(self._names.names) < 1 << 16
+        keys = cells.keys.astype(np.uint16) if narrow else cells.keys
+        order = np.argsort(keys, kind="stable")
         keys, rows, values = cells.keys[order], cells.rows[order], cells.values[order]
         edges = np.concatenate(([0], np.flatnonzero(keys[1:] != keys[:-1]) + 1, [len(keys)]))
         columns: dict[str, Column] = {}
