@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import random
 import struct
@@ -38,7 +39,7 @@ def decode(data: bytes, cuts: Sequence[int] = ()) -> tuple[EventFile, list[Item]
     decoder = EventFile(Placer("t"))
     items: list[Item] = []
     edges = [0, *sorted(cuts), len(data)]
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in itertools.pairwise(edges):
         items += decoder.feed(data[begin:end])
     return decoder, items + decoder.finish()
 
