@@ -1,4 +1,4 @@
-"""TensorBoard event files and W&B run files, made by hand from the descriptions of their formats."""
+"""TensorBoard event files and W&B run files made by hand, from the description of each."""
 
 from __future__ import annotations
 

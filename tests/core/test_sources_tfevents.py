@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from event_files import crc32c, event, event_file, field, record, simple, tensor
+from event_files import crc32c, event, event_file, field, masked, record, simple, tensor
 from traintop.records import Item, Reset, Rows
 from traintop.sources.registry import format_of, open_source
 from traintop.sources.tfevents.crc32c import checksum
@@ -159,8 +159,8 @@ def test_a_tag_that_comes_twice_at_a_step_has_two_rows() -> None:
 def test_tags_that_count_in_epochs_have_a_table_of_their_own() -> None:
     events: list[bytes] = []
     for epoch in range(4):
-        for step in range(epoch * 50, epoch * 50 + 50):
-            events.append(event(step, simple("train/loss", 1.0)))
+        steps = range(epoch * 50, epoch * 50 + 50)
+        events += [event(step, simple("train/loss", 1.0)) for step in steps]
         events.append(event(epoch, simple("val/loss", 2.0)))
         events.append(event(epoch, simple("val/accuracy", 0.5)))
     _, items = decode(event_file(events))
@@ -221,8 +221,6 @@ def test_a_damaged_record_is_counted_and_the_others_are_read(part: str) -> None:
 
 def test_an_absurd_length_is_damage_and_nothing_is_held_for_it() -> None:
     head = struct.pack("<Q", 1 << 60)
-    from event_files import masked
-
     start = event_file([event(1, simple("loss", 1.0))])
     rest = record(event(2, simple("loss", 2.0)))
     decoder, items = decode(start + head + masked(head) + rest)
@@ -231,8 +229,6 @@ def test_an_absurd_length_is_damage_and_nothing_is_held_for_it() -> None:
 
 
 def test_a_long_record_is_passed_over_without_being_held() -> None:
-    from event_files import masked
-
     size = 40 << 20
     head = struct.pack("<Q", size)
     decoder = EventFile(Placer("t"))
