@@ -37,6 +37,8 @@ class Indexes:
         self._folder = cache_folder(settings)
         self._most = int(settings.cache_gb * 1e9)
         self._open: list[RunIndex] = []
+        self._files: dict[Path, Path] = {}
+        """Files -> where their index is, or would be."""
         self._known: dict[Path, int] = {}
         """Files -> how much of them their index knows."""
 
@@ -45,17 +47,18 @@ class Indexes:
         """Whether what was shown may still turn out to be damaged."""
         return bool(self._open)
 
-    def opened(self, open_source: Callable[[], Source], store: Store) -> Source:
+    def opened(self, open_source: Callable[[], Source], read_as: str, store: Store) -> Source:
         """Open a source; where it has an index, it goes on from the end of that.
 
         Args:
             open_source: Opens it.
+            read_as: What else than the file decides what is made of it.
             store: Takes in what is in the index.
         """
         source = open_source()
         if self._folder is None or not isinstance(source, Marking):
             return source
-        file = index_of(self._folder, source.path)
+        file = self._files[source.path] = index_of(self._folder, source.path, read_as)
         try:
             if source.path.stat().st_size < LEAST:
                 return source
@@ -107,9 +110,9 @@ class Indexes:
             self._known[source.path] = size  # Where it fails it is not tried again at once.
             others = {table for each in marking if each is not source for table in each.tables}
             mark = source.mark()
-            if mark is None or not others.isdisjoint(mark.tables):
+            if mark is None or source.path not in self._files or not others.isdisjoint(mark.tables):
                 continue
-            file = index_of(self._folder, source.path)
+            file = self._files[source.path]
             with contextlib.suppress(OSError):  # It is not needed.
                 write_index(file, source.path, mark, store, self._most)
 

@@ -137,10 +137,16 @@ class RunIndex:
         return msgspec.msgpack.decode(data, type=Description)
 
 
-def index_of(folder: Path, path: Path) -> Path:
-    """Return where the index of a file is, in the cache folder."""
-    name = hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
-    return folder / "indexes" / f"{name}{SUFFIX}"
+def index_of(folder: Path, path: Path, read_as: str) -> Path:
+    """Return where the index of a file is.
+
+    Args:
+        folder: The cache folder.
+        path: The file.
+        read_as: What else decides what is made of it, such as the names of its tables.
+    """
+    known = os.fsencode(path.absolute()) + b"\0" + read_as.encode()
+    return folder / "indexes" / f"{hashlib.sha256(known).hexdigest()[:32]}{SUFFIX}"
 
 
 def write_index(file: Path, path: Path, mark: Mark, store: Store, most: int) -> bool:

@@ -309,7 +309,8 @@ class Session:
                 only_lines=file.only_lines,
             )
 
-        return opened() if self._axes else self.indexes.opened(opened, self._filling)
+        read_as = f"{file.table} {file.alone}"
+        return opened() if self._axes else self.indexes.opened(opened, read_as, self._filling)
 
     def _take(self, items: Sequence[News]) -> bool:
         """Take in what a source read; False if everything must be read anew."""

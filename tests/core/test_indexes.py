@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from traintop import indexes, run_index
-from traintop.run_index import index_of, prune
+from traintop.run_index import prune
 from traintop.session import Session
 from traintop.settings import Settings
 
@@ -41,6 +41,11 @@ def _sparse(step):
 
 def opened(path, cache, **kwargs):
     return Session(path, Settings(cache_folder=str(cache)), judge=False, **kwargs)
+
+
+def only_index(cache):
+    [file] = (cache / "indexes").iterdir()
+    return file
 
 
 def drained(session):
@@ -93,7 +98,7 @@ def test_a_large_file_is_shown_before_it_is_read(tmp_path, cache):
     drained(again)
     assert content(again) == content(first)
     assert [r.records for r in again.reports()] == [3000]
-    index = index_of(cache, path)
+    index = only_index(cache)
     assert index.stat().st_mode & 0o777 == 0o600
     assert index.parent.stat().st_mode & 0o777 == 0o700
 
@@ -113,6 +118,19 @@ def test_what_was_appended_is_read_on(tmp_path, cache, more):
     with path.open("a") as file:
         file.write(lines(30_000, 30_100))
     assert content(drained(again)) == content(read(path, tmp_path / "nothing 2"))
+
+
+def test_an_index_is_of_what_the_file_was_opened_as(tmp_path, cache):
+    """Alone its table is called as its records say; beside another one it has the file's name."""
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("train.jsonl", "other.jsonl"):
+        text = lines(0, 3000).replace('"step"', '"split": "train", "step"')
+        (run / name).write_text(text)
+    inside, alone = read(run, cache), read(run / "other.jsonl", cache)
+    assert content(opened(run, cache)) == content(inside)
+    assert content(opened(run / "other.jsonl", cache)) == content(alone)
+    assert set(inside.run().tables).isdisjoint(alone.run().tables)
 
 
 def test_layers_open_by_their_index(tmp_path, cache):
@@ -142,7 +160,7 @@ def test_an_index_of_another_file_is_deleted(tmp_path, cache, change):
     path = tmp_path / "log.jsonl"
     path.write_text(lines(0, 3000))
     read(path, cache)
-    index = index_of(cache, path)
+    index = only_index(cache)
     before = index.read_bytes()
     text = path.read_text()
     if change == "replaced":
@@ -174,7 +192,7 @@ def test_damage_is_harmless(tmp_path, cache, seed, kind):
     if not path.exists():
         path.write_text(lines(0, 1500))
     whole = content(read(path, cache))
-    index = index_of(cache, path)
+    index = only_index(cache)
     data = bytearray(index.read_bytes())
     at = chance.randrange(len(data))
     if kind == "flip":
