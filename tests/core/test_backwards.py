@@ -9,12 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traintop.records import Item, LayerNames, LayerStats, Rows
+from traintop.records import Item, LayerBlock, LayerNames, LayerStats, Rows
 from traintop.sources.backwards import Backwards
 from traintop.sources.decoder import Decoder, Forkable
+from traintop.sources.layers import Layers
 from traintop.sources.registry import choose
 from traintop.sources.tail import Jump
+from traintop.store.layers import as_block
 
+NAMES = LayerNames(names=("a", "b"), act_names=("c", "d"))
+UNKNOWN = "[nan, nan]"
 Seen = dict[str, list[tuple[object, ...]]]
 
 
@@ -32,9 +36,13 @@ def seen(items: list[Item]) -> Seen:
                         values[name] = repr(at[row])
                 axes = (item.axis, repr(step), repr(item.epoch[row]), repr(item.time[row]))
                 found.setdefault(item.table, []).append((*axes, tuple(sorted(values.items()))))
-        elif isinstance(item, LayerStats):
-            stats = tuple((name, tuple(values)) for name, values in sorted(item.stats.items()))
-            found.setdefault("layers", []).append((item.step, item.train_mode, stats))
+        elif isinstance(item, LayerStats | LayerBlock):
+            block = as_block(item)
+            for row, step in enumerate(block.step.tolist()):
+                stats = {name: repr(values[row].tolist()) for name, values in block.stats.items()}
+                known = sorted((name, text) for name, text in stats.items() if text != UNKNOWN)
+                mode = int(block.train_mode[row])
+                found.setdefault("layers", []).append((step, mode, tuple(known)))
         elif not isinstance(item, LayerNames):
             found.setdefault(type(item).__name__, []).append((item,))
     return found
@@ -195,3 +203,38 @@ def test_layers_are_read_from_their_end(tmp_path: Path) -> None:
     records.extend({"step": step, "grad_norm": [step, 1.0]} for step in range(200))
     data = lines_of(records).replace(b'"step": 50,', b'"nostep": 50,')
     assert backwards(path, data, head=150, size=900) == forwards(path, data)
+
+
+VALUES = st.lists(
+    st.sampled_from([1, 0.25, -3e-9, math.nan, math.inf, -math.inf, None, "NaN", "-Infinity"]),
+    min_size=2,
+    max_size=2,
+)
+LAYERS = st.fixed_dictionaries(
+    {"step": st.one_of(st.integers(0, 9), st.sampled_from([2.5, "7"]))},
+    optional={
+        "train_mode": st.sampled_from([True, False, None]),
+        "epoch": st.sampled_from([0, 1.5]),
+        "grad_norm": VALUES,
+        "act_mean": st.lists(st.sampled_from([1.5, None]), min_size=2, max_size=2),
+    },
+)
+ODD_LAYERS = st.sampled_from(
+    [b"", b"{broken", b'{"step": NaN, "grad_norm": [1, 2]}', b'{"step": 1, "grad_norm": [1]}',
+     b'{"grad_norm": [1, 2]}', b'{"step": 1, "grad_norm": [true, "x"]}',
+     b'{"step": 1, "grad_norm": [[1], 2]}', b'{"step": 4, "grad_norm": 3, "loss": [1, 2]}']
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.one_of(LAYERS, LAYERS, LAYERS, ODD_LAYERS), min_size=1, max_size=40))
+def test_layers_are_read_alike_in_blocks_and_line_by_line(
+    lines: list[dict[str, object] | bytes],
+) -> None:
+    written = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in lines]
+    whole, single = Layers(NAMES), Layers(NAMES)
+    items = whole.feed(b"".join(line + b"\n" for line in written[:2]))
+    items += whole.feed(b"".join(line + b"\n" for line in written[2:]))
+    one_by_one = [item for line in written for item in single.feed(line + b"\n")]
+    assert seen(items) == seen(one_by_one)
+    assert tally_of(whole) == tally_of(single)

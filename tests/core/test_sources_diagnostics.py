@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traintop.records import Event, LayerNames, LayerStats, RunInfo
-from traintop.sources.diagnostics import Events, Layers, RunInfoFile
+from traintop.sources.diagnostics import Events, RunInfoFile
+from traintop.sources.layers import Layers
 
 NAMES = {
     "names": ["a", "b"],

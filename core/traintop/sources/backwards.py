@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from traintop.records import Item
     from traintop.sources.tail import Jump
 
+PROBED = 1 << 14
+"""Bytes in which a line is likely to end."""
 HEAD_SIZE = 1 << 16
 """Bytes from the start of a file that tell what its records look like."""
 
@@ -72,19 +74,22 @@ class Backwards:
     def _last_lines(self) -> bytes:
         """The last whole lines that are not read yet; nothing where there is no telling."""
         size = self._size
-        while True:
-            start = max(self.left - size, 0)
-            data = os.pread(self._fd, self.left - start, start)
-            if len(data) < self.left - start:
-                return b""
-            if start == 0:
-                return data
-            first = data.find(b"\n") + 1
-            if 0 < first < len(data):
-                return data[first:]
+        while self.left > size:
+            start = self.left - size
+            # Looked for first, so that the piece itself is read without a copy.
+            first = os.pread(self._fd, min(size, PROBED), start).find(b"\n") + 1
+            if not first and size > PROBED:
+                first = os.pread(self._fd, size, start).find(b"\n") + 1
+            if 0 < first < size:
+                return self._read(start + first)
             if size > LINE_LIMIT:
                 return b""
             size *= 2
+        return self._read(0)
+
+    def _read(self, start: int) -> bytes:
+        data = os.pread(self._fd, self.left - start, start)
+        return data if len(data) == self.left - start else b""
 
     def _fork(self) -> Forkable:
         forked = self._learnt.fork()

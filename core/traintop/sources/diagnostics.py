@@ -1,4 +1,4 @@
-"""What only traintop's own run directories have: per-layer statistics, events and `run.json`.
+"""What only traintop's own run directories have: events and `run.json`, and see `layers`.
 
 `train_diagnostics.jsonl` and `val_diagnostics.jsonl` are JSON Lines like any other.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import numpy as np
 
-from traintop.records import Event, Item, LayerNames, LayerStats, RunInfo, SourceReport
+from traintop.records import Event, Item, RunInfo, SourceReport
 from traintop.sources.decoder import Tally
 from traintop.sources.keys import as_number, seconds
 from traintop.sources.lines import CUT_MARK
@@ -22,95 +22,6 @@ if TYPE_CHECKING:
 FORMAT = "traintop/1"
 RUN_INFO_LIMIT = 1 << 20
 """Bytes of a run.json that are read; a larger one is refused."""
-
-NOT_STATS = frozenset({"step", "epoch", "train_mode", "time", "rank"})
-
-
-class Layers:
-    """Decodes `layers.jsonl`: a line with the names of the layers, then a line a step."""
-
-    format = FORMAT
-    by_lines = True
-    rewritten = False
-
-    def __init__(self, names: LayerNames | None = None) -> None:
-        self.tally = Tally()
-        self.tables: tuple[str, ...] = ()
-        self._names = self._first_names = names
-
-    def fork(self) -> Layers | None:
-        """A decoder for lines further on; None before the line with the names."""
-        return None if self._names is None else Layers(self._names)
-
-    def join(self, older: Layers) -> bool:
-        """Become the decoder that would have been fed the lines of `older` first."""
-        if older._names != self._first_names:
-            return False
-        self._first_names = older._first_names
-        self.tally.join(older.tally)
-        return True
-
-    def state(self) -> dict[str, Any] | None:
-        """What is needed to go on, in plain values."""
-        names, first = msgspec.to_builtins((self._names, self._first_names))
-        return {"tally": self.tally.state(), "names": names, "first": first}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Become the decoder that `state` was asked of."""
-        self.tally.restore(state["tally"])
-        self._names = msgspec.convert(state["names"], LayerNames | None)
-        self._first_names = msgspec.convert(state["first"], LayerNames | None)
-
-    def feed(self, data: bytes) -> list[Item]:
-        """Take whole lines."""
-        items: list[Item] = []
-        for number, line in self.tally.number(data):
-            try:
-                items.append(self._item(_object(line)))
-            except (ValueError, TypeError, RecursionError) as error:
-                self.tally.skip(number, str(error))
-        return items
-
-    def finish(self) -> list[Item]:
-        """Nothing is held back."""
-        return []
-
-    def _item(self, record: dict[str, Any]) -> Item:
-        if "names" in record:
-            try:
-                self._names = msgspec.convert(record, LayerNames, strict=False)
-            except msgspec.ValidationError as error:
-                raise ValueError(f"layer names: {error}") from error
-            return self._names
-        if self._names is None:
-            raise ValueError("statistics before the line with the names of the layers")
-        step = as_number(record.get("step"))
-        if step is None or not np.isfinite(step):
-            raise ValueError("no step")
-        stats = {
-            name: self._array(name, values)
-            for name, values in record.items()
-            if name not in NOT_STATS and _is_list(values)
-        }
-        mode = record.get("train_mode")
-        self.tally.records += 1
-        return LayerStats(
-            step=int(step),
-            epoch=as_number(record.get("epoch")),
-            train_mode=None if mode is None else bool(mode),
-            stats=stats,
-        )
-
-    def _array(self, name: str, values: list[Any]) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """The values of a statistic; `null` is NaN, and strings spell non-finite numbers."""
-        assert self._names is not None  # noqa: S101 - the caller has looked
-        expected = len(self._names.act_names if name.startswith("act_") else self._names.names)
-        if len(values) != expected:
-            raise ValueError(f"{name} has {len(values)} values for {expected} layers")
-        try:
-            return np.array(values, np.float64)
-        except (ValueError, TypeError, OverflowError):
-            raise ValueError(f"{name} holds something that is no number") from None
 
 
 class Events:
@@ -129,7 +40,7 @@ class Events:
         items: list[Item] = []
         for number, line in self.tally.number(data):
             try:
-                record = _object(line)
+                record = json_object(line)
                 event = record.pop("event", None)
                 if not isinstance(event, str):
                     raise ValueError("no event")
@@ -229,7 +140,7 @@ class RunInfoFile:
 
 def _run_info(data: bytes) -> RunInfo:
     """The keys that we know, each read on its own: one odd value does not cost the others."""
-    record = _object(data)
+    record = json_object(data)
     info: dict[str, Any] = {}
     for name, kind in _FIELDS.items():
         if record.get(name) is None:
@@ -244,11 +155,7 @@ def _run_info(data: bytes) -> RunInfo:
 _FIELDS: dict[str, Any] = {field.name: field.type for field in msgspec.structs.fields(RunInfo)}
 
 
-def _is_list(value: object) -> bool:
-    return isinstance(value, list)
-
-
-def _object(data: bytes) -> dict[str, Any]:
+def json_object(data: bytes) -> dict[str, Any]:
     """The JSON object in these bytes, which may hold bare NaN and Infinity.
 
     Raises:

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from traintop.sources import dialect, document_head, trainer_state
 from traintop.sources.binary import looks_binary
 from traintop.sources.compressed import SUFFIXES, unpacked
-from traintop.sources.diagnostics import FORMAT, Events, Layers, RunInfoFile
+from traintop.sources.diagnostics import FORMAT, Events, RunInfoFile
 from traintop.sources.document import JsonDocument
 from traintop.sources.jsonl import JsonLines
+from traintop.sources.layers import Layers
 from traintop.sources.pipe import PipeTail
 from traintop.sources.separated import SeparatedValues
 from traintop.sources.source import FileSource, Source

@@ -31,7 +31,7 @@ _NAN, _INF = float(NAN_STAND_IN), float(INF_STAND_IN)
 PACKED_FLOAT = 8
 """Bytes of a float in MessagePack, after one that says what it is."""
 LARGEST_ARRAY_HEADER = 5
-_PACK = msgspec.msgpack.Encoder().encode
+pack = msgspec.msgpack.Encoder().encode
 
 MAX_KEYS = 4096
 MAX_BUILDS = 200
@@ -152,7 +152,7 @@ class Schema:
         numbers can be taken from the packed bytes at the speed of memory: half the time of having
         each of them as an object.
         """
-        packed = _PACK(records)
+        packed = pack(records)
         if not records or len(packed) % self._packed.itemsize > LARGEST_ARRAY_HEADER:
             return None
         start = len(packed) - len(records) * self._packed.itemsize
@@ -190,11 +190,11 @@ class Schema:
 
     def _packed_layout(self) -> np.dtype[np.void]:
         """Where the numbers of a record of floats lie in its MessagePack form."""
-        at, offsets = len(_PACK(self._type())), [0] * len(self.numbers)
+        at, offsets = len(pack(self._type())), [0] * len(self.numbers)
         length = at
         for index, key in reversed(list(enumerate(self.numbers))):
             offsets[index] = at - PACKED_FLOAT
-            at -= PACKED_FLOAT + 1 + len(_PACK(key))
+            at -= PACKED_FLOAT + 1 + len(pack(key))
         return np.dtype(
             {
                 "names": [self._field[key] for key in self.numbers],

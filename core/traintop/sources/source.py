@@ -24,7 +24,7 @@ SHORT = 4 << 20
 """Bytes of a file that is read from its start at once."""
 NEWEST = 1 << 20
 """Bytes at the end of a longer one that are read first."""
-PIECE = 1 << 20
+PIECE = 1 << 21
 """Bytes of its history that are read at a time."""
 
 
