@@ -130,9 +130,11 @@ def _labels(series: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
     names = Counter(name for _, name in series)
     tables = {table for table, _ in series}
     split = "val" in tables
+    beside = tables - {"val"}
+    main = beside.pop() if len(beside) == 1 else "train"  # mmengine calls it `scalars`
     labels: dict[tuple[str, str], str] = {}
     for table, name in series:
-        plain = table == "train" or not split or len(tables) == 1
-        ambiguous = names[name] > 1 and table != "train"
+        plain = table == main or not split or len(tables) == 1
+        ambiguous = names[name] > 1 and table != main
         labels[table, name] = f"{table}/{name}" if ambiguous or not plain else name
     return labels

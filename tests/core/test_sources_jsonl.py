@@ -278,6 +278,19 @@ def test_mmcv_val_that_counts_its_own_batches() -> None:
     assert [row[0] for row in decode(lines(*records))["val"]] == [100]
 
 
+def test_mmcv_val_with_more_batches_than_an_epoch_has_steps() -> None:
+    records: list[dict[str, Any]] = []
+    for epoch in (1, 2, 3):
+        records += [{"mode": "train", "epoch": epoch, "iter": i, "loss": 1.0} for i in (50, 100)]
+        records.append({"mode": "val", "epoch": epoch, "iter": 1875, "mAP": 0.1})
+    whole = decode(lines(*records))
+    assert [row[0] for row in whole["train"]] == [50, 100, 150, 200, 250, 300]
+    assert [row[0] for row in whole["val"]] == [100, 200, 300]
+    reader = decoder()
+    apart = [item for record in records for item in reader.feed(lines(record))]
+    assert shown(by_table(apart)) == shown(whole)
+
+
 def test_mmengine_writes_the_epoch_as_the_step_of_a_validation() -> None:
     records: list[dict[str, Any]] = []
     for epoch in (1, 2):

@@ -18,8 +18,10 @@ class StepCounter:
     """Turns written counters into steps.
 
     A counter that falls while the epoch rises begins anew in each epoch (mmcv's `iter`): the
-    length of an epoch is then the largest count met in it. A counter that falls otherwise is a run
-    that was resumed or begun again, and is left as it is.
+    length of an epoch is then the largest count met in it. What a validation counts is the length
+    of the epoch too if the training could have come so far since its last record; else it counts
+    batches of its own data, and stands at the last step of the training. A counter that falls
+    otherwise is a run that was resumed or begun again, and is left as it is.
     """
 
     def __init__(self) -> None:
@@ -29,6 +31,7 @@ class StepCounter:
         self._starts: dict[float, float] = {}  # epoch -> the step that its count 0 stands for
         self._offset = 0.0
         self._longest = 0.0
+        self._gap = math.nan  # between the last two counts of training
         self._falls = False
         self._first: float | None = None  # the first count, NaN where the first record had none
 
@@ -86,12 +89,18 @@ class StepCounter:
         if self._first is None:
             self._first = float(counts[0])
         before = np.concatenate(([self._last], counts[:-1]))
-        self._falls = self._falls or bool((counts < before).any())
+        per_epoch = key.lower() in PER_EPOCH_KEYS
+        apart = per_epoch and val >= 0 and bool((tables == val).any())
+        self._falls = self._falls or apart or bool((counts < before).any())
         if self._falls and (np.isfinite(epoch).any() or math.isfinite(self._epoch)):
-            return self._one_by_one(counts, epoch, tables, val, key.lower() in PER_EPOCH_KEYS)
+            return self._one_by_one(counts, epoch, tables, val, per_epoch)
         for known in np.unique(np.floor(epoch[np.isfinite(epoch)])).tolist():
             self._starts.setdefault(known, 0.0)
             self._epoch = known
+        gaps = counts - before
+        gaps = gaps[gaps > 0]
+        if len(gaps):
+            self._gap = float(gaps[-1])
         self._last = self._longest = self._step = float(counts[-1])
         return counts
 
@@ -122,16 +131,25 @@ class StepCounter:
                 steps[at] = self._step
                 continue
             if tables[at] == val and per_epoch_key:
-                self._longest = max(self._longest, count)
-                steps[at] = self._step = max(
-                    self._starts.get(epoch, self._offset) + count, self._step
-                )
+                steps[at] = self._step = self._end_of(epoch, count)
                 continue
+            before = self._last if epoch == self._epoch else 0.0
+            self._gap = count - before if count > before else self._gap
             self._enter(epoch, count)
             self._longest = max(self._longest, count)
             self._last = count
             steps[at] = self._step = self._offset + count
         return steps
+
+    def _end_of(self, epoch: float, count: float) -> float:
+        """The step of a validation that says this count."""
+        begun = math.isfinite(self._last)
+        gap = self._gap if math.isfinite(self._gap) else self._last
+        if begun and not self._last <= count < self._last + gap:
+            return self._step
+        self._longest = max(self._longest, count)
+        step = self._starts.get(epoch, self._offset) + count
+        return max(step, self._step) if begun else step
 
     def _enter(self, epoch: float, count: float) -> None:
         if epoch == self._epoch:
