@@ -20,7 +20,9 @@ from traintop.profile import Profile
 from traintop.records import ROLES
 
 
-class Axes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Axes(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
     """Columns that say where a record stands, where that is not found by their names."""
 
     step: str | None = None
