@@ -87,6 +87,7 @@ class Catalogue:
     def _name(self, tables: list[Table]) -> list[SeriesRef]:
         series = [(table.name, name) for table in tables for name in list(table.series)]
         labels = _labels(series)
+        names = {table.name: frozenset(table.series) for table in tables}
         given: dict[tuple[str, str], str] = {}
         origins: dict[tuple[str, str], RoleFrom] = {}
         sources: tuple[tuple[RoleFrom, dict[str, str]], ...]
@@ -113,7 +114,7 @@ class Catalogue:
                     choice.role,
                     said,
                     _WORDS.get(said, choice.why),
-                    averaged_word(each[1]),
+                    averaged_word(each[1], names[each[0]]),
                     unit_of(each[1], choice.role),
                 )
             )

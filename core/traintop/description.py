@@ -14,6 +14,9 @@ from traintop.records import Checkpoint, Skipped, SourceReport, State
 from traintop.session import Session
 from traintop.store import AxisMap, Run
 
+EXAMPLE = 100
+"""Letters of a line that is shown as an example."""
+
 
 class SourceDescription(msgspec.Struct, frozen=True, kw_only=True):
     """One file."""
@@ -114,7 +117,7 @@ def describe(session: Session, now: float) -> Description:
         path=str(session.path),
         state="unknown" if state == "waiting" else state,
         runs=len(session.store.runs),
-        sources=tuple(_source(report) for report in session.reports()),
+        sources=tuple(_source(report, session) for report in session.reports()),
         series=tuple(_series(session)),
         layers=LayersDescription(
             names=len(layers.names.names) if layers is not None else 0,
@@ -130,7 +133,7 @@ def describe(session: Session, now: float) -> Description:
     )
 
 
-def _source(report: SourceReport) -> SourceDescription:
+def _source(report: SourceReport, session: Session) -> SourceDescription:
     return SourceDescription(
         path=str(report.path),
         format=report.format,
@@ -138,10 +141,26 @@ def _source(report: SourceReport) -> SourceDescription:
         skipped=report.skipped,
         skipped_total=report.skipped_total,
         ignored=report.ignored,
-        why=report.why,
+        why=report.why or _example(report, session),
         notes=report.notes,
         error=report.error,
     )
+
+
+def _example(report: SourceReport, session: Session) -> str:
+    """Say by an example what the records of a text log are."""
+    run, log = session.run(), session.store.log
+    texts = [each for each in session.reports() if each.format == report.format]
+    if report.format != "text" or not report.records or len(texts) > 1 or run is None:
+        return ""
+    at = log.line_at_step(float(run.last_step or 0))
+    while at and log.steps[at - 1] == log.steps[at]:
+        at -= 1  # Further lines speak of the same step; its first is the record.
+    if at is None:
+        return ""
+    line = log.lines[at].strip()
+    cut = line if len(line) <= EXAMPLE else f"{line[:EXAMPLE]}.."
+    return f"lines of names and numbers repeat, such as `{cut}`"
 
 
 def _run(run: Run) -> RunDescription:

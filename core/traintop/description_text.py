@@ -18,7 +18,7 @@ MOST_ALIKE = 12
 REASONS = {
     "traintop/1": "the file names of a recorded run",
     "jsonl": "its lines are JSON objects",
-    "text": "lines of text",
+    "text": "its lines are text",
 }
 """By format, where its reader gives no reason."""
 COUNTED = {"epoch": "steps are epochs", "record": "no step is written: records are numbered"}
@@ -78,7 +78,8 @@ def _runs(description: Description) -> Iterator[str]:
 
 
 def _series(description: Description) -> Iterator[str]:
-    width = min(max(len(series.name) for series in description.series), MOST_NAME)
+    longest = max(len(series.name) for series in description.series)
+    width = min(max(longest, len("series")), MOST_NAME)
     yield f"  {'series':{width}}  {'role':14} {'points':>7}  {'steps':13}  last"
     for series in description.series:
         bad = f", {series.nonfinite} not finite" if series.nonfinite else ""
@@ -129,7 +130,7 @@ def _marks(series: SeriesDescription) -> Iterator[str]:
         words = {"copy": "the same values as", "mean": "a mean of", "2^": "2 to the power of"}
         yield f"{words.get(series.how or '', series.how)} {source}"
     elif series.averaged is not None:
-        yield f"an average, as `{series.averaged}` says: smoother than a step"
+        yield f"an average ({series.averaged}), smoother than a step"
     if series.unit == "bits":
         yield "in bits, as its perplexity is 2 to that power"
     if series.constant:

@@ -12,6 +12,9 @@ from traintop.records import Floats
 MOST_DECIMALS = 9
 MOST_DIGITS = 7
 """More than these are taken for values in full: a float32 has 7 or 8 digits."""
+MOST_PLACES = 9
+"""Places of the largest number before and after its point, beyond which a grid is none: a float32
+written out falls onto any fine one."""
 LEAST_VALUES = 5
 """Fewer different values tell nothing."""
 _EXACT = 1e-9
@@ -47,7 +50,7 @@ def quantum_of(values: Floats) -> Quantum | None:
             if _on_digits(known, digits):
                 newest = float(np.floor(np.log10(size[-1])))
                 return Quantum(10.0 ** (newest - digits + 1), digits)
-    if most > MOST_DECIMALS or (most == MOST_DECIMALS and not _coarse(known, most)):
+    if size.max() * 10.0**most >= 10.0**MOST_PLACES:
         return None
     return Quantum(10.0**-most, None)
 
@@ -69,8 +72,3 @@ def _on_digits(values: Floats, digits: int) -> bool:
     """Tell whether so many significant digits are enough for all values."""
     scaled = values / 10.0 ** (np.floor(np.log10(np.abs(values))) - digits + 1)
     return bool((np.abs(scaled - np.round(scaled)) <= 1e-8 * np.abs(scaled)).all())
-
-
-def _coarse(values: Floats, decimals: int) -> bool:
-    """Tell whether a grid so fine is a grid at all: values in full fall onto any fine one."""
-    return bool(np.abs(values).max() * 10.0**decimals < 10.0**MOST_DIGITS)

@@ -179,6 +179,13 @@ def test_several_runs_and_a_resumed_one_are_told_apart(tmp_path):
     assert "resumed, repeating records from step 80: the later ones count" in text
 
 
+def test_a_text_log_shows_a_line_that_was_understood(tmp_path):
+    path = tmp_path / "train.log"
+    path.write_text("hello\n" + "".join(f"step {n} | loss {2 - n / 99:.4f}\n" for n in range(99)))
+    text = to_text(describe(read_whole(path, Settings()), NOW))
+    assert "repeat, such as `step 98 | loss 1.0101`" in text
+
+
 def test_names_that_hold_control_sequences_are_defused(tmp_path):
     path = tmp_path / "log.jsonl"
     path.write_text("".join(f'{{"step": {n}, "a\\u001b[2J": {n}.5}}\n' for n in range(9)))

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traintop.records import ROLES
-from traintop.sources.roles import NAMES, SPLIT_ROLES, choose, choose_all, role_of, unit_of
+from traintop.sources.roles import (
+    NAMES,
+    SPLIT_ROLES,
+    averaged_word,
+    choose,
+    choose_all,
+    role_of,
+    unit_of,
+)
 
 USED = {
     "loss/train": """
@@ -209,6 +217,8 @@ def test_each_choice_has_a_reason() -> None:
         ("loss", "loss/train", None),
         ("mfu %", None, "%"),
         ("class s", None, None),
+        ("tracked_stats/imgs_sec", None, "images/s"),
+        ("Timing/total_sec", None, "s"),
         ("", None, None),
     ],
 )
@@ -227,3 +237,22 @@ def test_the_table_of_names_is_sound() -> None:
 def test_any_name_has_an_answer(name: str, table: str) -> None:
     match = role_of(name, table)
     assert match is None or match.role in ROLES
+
+
+@pytest.mark.parametrize(
+    ("name", "beside", "average"),
+    [
+        ("avg_loss", "", "avg"),
+        ("EpRewMean", "", "mean"),
+        ("total_loss", "data_time eta_seconds total_loss lr loss_cls", "median"),
+        ("loss_cls", "data_time eta_seconds total_loss lr loss_cls", "median"),
+        ("lr", "data_time eta_seconds total_loss lr loss_cls", None),
+        ("total_loss", "total_loss loss_cls", None),
+        ("rollout/return", "rollout/return rollout/return_history", "lifetime"),
+        ("rollout/return_history", "rollout/return rollout/return_history", None),
+        ("meaning", "", None),
+        ("", "", None),
+    ],
+)
+def test_what_says_that_values_are_averages(name: str, beside: str, average: str | None) -> None:
+    assert averaged_word(name, frozenset(beside.split())) == average

@@ -49,7 +49,7 @@ NAMES: dict[str, str] = {
     "throughput": (
         "samples_per_sec samples_per_second samples_s samples_sec examples_per_sec "
         "examples_per_second examples_s ex_s images_per_sec images_per_second images_s images_sec "
-        "img_s imgs_s img_sec tokens_per_sec tokens_per_second tok_s toks_s tokens_s tokens_sec "
+        "imgs_sec img_s imgs_s img_sec tokens_per_sec tokens_per_second tok_s toks_s tokens_s tokens_sec "
         "tok_sec tps wps throughput tokens_per_second_per_gpu tokens_per_sec_per_gpu tgs "
         "tokens_per_gpu_per_second tokens_gpu_s tok_s_gpu throughput_tokens_per_sec "
         "throughput_samples_per_sec throughput_device_tokens_per_sec throughput_device_tps "
@@ -74,7 +74,8 @@ NAMES: dict[str, str] = {
         "cuda_memory_allocated mem_usage memory_usage"
     ),
     "loss_scale": (
-        "loss_scale grad_scale amp_scale scaler_scale loss_scaler scale_loss amp_loss_scale"
+        "loss_scale grad_scale amp_scale scaler_scale loss_scaler scale_loss amp_loss_scale "
+        "dynamic_loss_scale"
     ),
     "skipped_step": "skipped_step step_skipped amp_skipped overflow",
     "balanced_accuracy": "balanced_accuracy balanced_acc",
@@ -123,6 +124,14 @@ AVERAGES = frozenset(
     }
 )
 """Words that say that a value is a mean over some past."""
+
+AVERAGING_WRITERS: tuple[tuple[frozenset[str], frozenset[str], str], ...] = (
+    # Detectron2: losses and times are medians of 20 iterations.
+    (frozenset({"data_time", "eta_seconds", "total_loss"}), frozenset({"loss", "time"}), "median"),
+    # OpenAI baselines: the mean of all returns so far hides a collapse.
+    (frozenset({"rollout/return", "rollout/return_history"}), frozenset({"return"}), "lifetime"),
+)
+"""Names that such a writer has together; the last words of those that are averages; the average."""
 
 NOT_A_LOSS = frozenset(
     {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from traintop.sources.keys import SPLITS
 from traintop.sources.role_names import (
     AVERAGES,
+    AVERAGING_WRITERS,
     BOTH,
     MOST_WORDS,
     NAMES,
@@ -99,9 +100,17 @@ def role_of(name: str, table: str = "") -> Match | None:
     return None
 
 
-def averaged_word(name: str) -> str | None:
-    """The word of a name that says that its values are means over some past."""
+def averaged_word(name: str, beside: frozenset[str] = frozenset()) -> str | None:
+    """The word for the average that the values of a series are, None where nothing says so.
+
+    Args:
+        name: Of the series.
+        beside: The names of its table, by which a writer of averages is known.
+    """
     words = _cut(_CAMEL.sub("_", name))
+    for known, of, average in AVERAGING_WRITERS:
+        if known.issubset(beside) and of.intersection((words or [""])[-1:] + words[:1]):
+            return average
     return next((word for word in words if word in AVERAGES), None)
 
 
@@ -118,6 +127,8 @@ def unit_of(name: str, role: str | None = None) -> str | None:
         return "ms"
     if "%" in name:
         return "%"
+    if len(words) > 1 and words[-1] in ("sec", "s", "second") and words[-2].rstrip("s") in RATES:
+        return _rate(words)
     if len(words) < 2 or "loss" in words or (len(words[-1]) == 1 and words[-2] != "in"):
         return None
     return UNITS.get(words[-1])
