@@ -49,7 +49,8 @@ NAMES: dict[str, str] = {
     "throughput": (
         "samples_per_sec samples_per_second samples_s samples_sec examples_per_sec "
         "examples_per_second examples_s ex_s images_per_sec images_per_second images_s images_sec "
-        "imgs_sec img_s imgs_s img_sec tokens_per_sec tokens_per_second tok_s toks_s tokens_s tokens_sec "
+        "imgs_sec img_s imgs_s img_sec tokens_per_sec tokens_per_second tok_s toks_s tokens_s "
+        "tokens_sec "
         "tok_sec tps wps throughput tokens_per_second_per_gpu tokens_per_sec_per_gpu tgs "
         "tokens_per_gpu_per_second tokens_gpu_s tok_s_gpu throughput_tokens_per_sec "
         "throughput_samples_per_sec throughput_device_tokens_per_sec throughput_device_tps "
