@@ -127,10 +127,11 @@ def test_an_index_is_of_what_the_file_was_opened_as(tmp_path, cache):
     for name in ("train.jsonl", "other.jsonl"):
         text = lines(0, 3000).replace('"step"', '"split": "train", "step"')
         (run / name).write_text(text)
-    inside, alone = read(run, cache), read(run / "other.jsonl", cache)
+    inside, alone = read(run, cache), read(run / "train.jsonl", cache)
     assert content(opened(run, cache)) == content(inside)
-    assert content(opened(run / "other.jsonl", cache)) == content(alone)
-    assert set(inside.run().tables).isdisjoint(alone.run().tables)
+    assert content(opened(run / "train.jsonl", cache)) == content(alone)
+    assert set(inside.run().tables) == {"train", "train/train"}
+    assert set(alone.run().tables) == {"train"}
 
 
 def test_layers_open_by_their_index(tmp_path, cache):
