@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from traintop.sources.layout import own_folder
-from traintop.sources.newest import RECORDS, find_metrics, find_runs, find_store_runs
+from traintop.sources.newest import LOGS, RECORDS, scan
 
 PARTS_OF_A_RUN = re.compile(
     r"(train|training|val|valid|validation|eval|evaluation|test|dev|logs?|metrics|rank\d*|\d+)",
     re.IGNORECASE,
 )
 """Folders whose metrics belong to the run above them: splits, ranks, versions of one log."""
+
+FIRST_FOLDERS = 64
+"""Folders that are looked into first: among so many there are two runs, where there are many."""
 
 
 def expand(paths: Sequence[str], say: Callable[[str], None]) -> Iterator[str]:
@@ -46,32 +49,49 @@ def _runs_at(path: str, say: Callable[[str], None]) -> Iterator[str]:
     yield from map(str, runs)
 
 
-def runs_in(folder: Path) -> list[Path]:
+def runs_in(folder: Path, folders: float = math.inf) -> list[Path]:
     """Return the runs in a folder that is none itself, by path.
 
     Runs of our own format are told by their files, and so are those of other trackers. Where there
-    are none, folders that hold files
-    with a record a line are runs, unless their names say that they are parts of one, or the folder
-    has such files itself. One run or none: an empty list.
+    are none, folders that hold files with a record a line, or else logs, are runs, unless their
+    names say that they are parts of one, or the folder has such files itself. One run or none: an
+    empty list.
+
+    Args:
+        folder: Where to look.
+        folders: How many folders to look into.
     """
     if own_folder(folder) is not None:
         return []
-    own = find_runs(folder, math.inf)
-    if own:
+    found = scan(folder, math.inf, folders)
+    if own := found.own_runs():
         return sorted(own) if len(own) > 1 else []
-    if any(name.name.endswith(RECORDS) for name in _entries(folder)):
+    here = [path.name for path in _entries(folder)]
+    if any(name.endswith(RECORDS) for name in here):
         return []
-    stores = find_store_runs(folder, math.inf)
-    if len(stores) > 1:
+    if len(stores := found.store_runs()) > 1:
         return sorted(stores)
-    folders = sorted({file.parent for file in find_metrics(folder, math.inf)})
-    parts = any(PARTS_OF_A_RUN.fullmatch(run.name) for run in folders)
+    if records := _folders_of(found.record_files()):
+        return records
+    return (
+        []
+        if stores or any(name.endswith(LOGS) for name in here)
+        else _folders_of(found.log_files())
+    )
+
+
+def _folders_of(files: Sequence[Path]) -> list[Path]:
+    """Return the folders of files, if these are several and none is a part of a run."""
+    folders = sorted({file.parent for file in files})
+    parts = any(PARTS_OF_A_RUN.fullmatch(folder.name) for folder in folders)
     return [] if parts or len(folders) < 2 else folders
 
 
 def holds_runs(folder: Path) -> bool:
     """Whether a path is a folder that holds several runs and is none itself."""
-    return folder.is_dir() and len(runs_in(folder)) > 1
+    if not folder.is_dir():
+        return False
+    return len(runs_in(folder, FIRST_FOLDERS)) > 1 or len(runs_in(folder)) > 1
 
 
 def _entries(folder: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from pathlib import Path
@@ -46,9 +47,14 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     """Why it could not be read."""
 
 
-def list_runs(folder: Path) -> list[RunEntry]:
-    """Return the runs in a folder, the one written to last first."""
-    found = [RunEntry(path=path, modified=_modified(path)) for path in runs_in(folder)]
+def list_runs(folder: Path, folders: float = math.inf) -> list[RunEntry]:
+    """Return the runs in a folder, the one written to last first.
+
+    Args:
+        folder: Where to look.
+        folders: How many folders to look into.
+    """
+    found = [RunEntry(path=path, modified=_modified(path)) for path in runs_in(folder, folders)]
     return sorted(found, key=lambda entry: -entry.modified)
 
 

@@ -12,11 +12,14 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 
 from traintop.parallel import Workers, cores
+from traintop.run_paths import FIRST_FOLDERS
 from traintop.run_summaries import RunSummary, list_runs, summarise_run
 from traintop_tui.runs_model import RunsModel
 
 LOOK = 5.0
-"""Seconds between two looks at the folder."""
+"""Least seconds between two looks at the folder."""
+REST = 50
+"""So many times as long as a look took is waited until the next: it takes 2 % of a core at most."""
 LEAST_FRAME = 0.2
 """Seconds between two pictures while summaries come in."""
 AHEAD = 2
@@ -59,9 +62,14 @@ class RunsFollower:
             while not self._stop.is_set():
                 now = time.monotonic()
                 if now >= due:
+                    if not self._model.looked:
+                        # What is near the top of the folder is shown while the rest is looked for.
+                        self._model.take_entries(list_runs(self._model.folder, FIRST_FOLDERS))
+                        self._post()
                     self._model.take_entries(list_runs(self._model.folder))
                     self._post()
-                    due = time.monotonic() + LOOK
+                    looked = time.monotonic()
+                    due = looked + max(LOOK, REST * (looked - now))
                 busy = {path for path, _ in reading.values()}
                 for path, modified in self._next(busy, AHEAD * jobs - len(reading)):
                     reading[workers.submit(summarise_run, path)] = path, modified

@@ -200,6 +200,11 @@ _BY_SUFFIX: dict[str, Callable[[], Unpacker]] = dict(
 )
 
 
+def is_packed(head: bytes) -> bool:
+    """Whether a file that begins with these bytes is compressed."""
+    return any(head.startswith(magic) for magic, _ in _MAGIC)
+
+
 def unpacked(packed: Tail) -> Tail:
     """The content of a file: as it is, or unpacked if its first bytes say that it is compressed.
 

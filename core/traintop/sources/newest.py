@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections import deque
 from pathlib import Path
@@ -33,21 +34,12 @@ def find_runs(below: Path, most: float = MAX_ENTRIES) -> list[Path]:
         below: Where to look.
         most: Entries to look at.
     """
-    return [path for _, path in sorted(_scan(below, most).own, reverse=True)]
+    return scan(below, most).own_runs()
 
 
 def find_store_runs(below: Path, most: float = MAX_ENTRIES) -> list[Path]:
     """The run folders that other trackers keep below a folder, the one written to last first."""
-    when: dict[Path, float] = {}
-    for modified, path in _scan(below, most).stores:
-        when[path] = max(modified, when.get(path, modified))
-    return sorted(outermost(when), key=lambda path: when[path], reverse=True)
-
-
-def find_metrics(below: Path, most: float = MAX_ENTRIES) -> list[Path]:
-    """The files of other formats below a folder that hold a record a line, by path."""
-    named = sorted(path for _, path in _scan(below, most).metrics if path.name.endswith(RECORDS))
-    return [path for path in named if _measures(path)]
+    return scan(below, most).store_runs()
 
 
 def newest_run(below: Path) -> Path | None:
@@ -55,7 +47,7 @@ def newest_run(below: Path) -> Path | None:
 
     A text log is taken only where there is neither. None if nothing is found in a bounded search.
     """
-    own, metrics, logs, stores = _scan(below)
+    own, metrics, logs, stores = scan(below)
     said = os.environ.get("DIAGNOSTICS_DIR")
     if said and (modified := _modified(below / said)) is not None:
         own.append((modified, below / said))
@@ -74,7 +66,7 @@ def newest_run(below: Path) -> Path | None:
 Found = list[tuple[float, Path]]
 
 
-class _Scan(NamedTuple):
+class Scan(NamedTuple):
     """What lies below a folder, each with when it was last written to."""
 
     own: Found
@@ -85,16 +77,44 @@ class _Scan(NamedTuple):
     stores: Found
     """Run folders of other trackers."""
 
+    def own_runs(self) -> list[Path]:
+        """The run folders of our own format, the one written to last first."""
+        return [path for _, path in sorted(self.own, reverse=True)]
 
-def _scan(below: Path, most: float = MAX_ENTRIES) -> _Scan:
+    def store_runs(self) -> list[Path]:
+        """The run folders of other trackers, the one written to last first."""
+        when: dict[Path, float] = {}
+        for modified, path in self.stores:
+            when[path] = max(modified, when.get(path, modified))
+        return sorted(outermost(when), key=lambda path: when[path], reverse=True)
+
+    def record_files(self) -> list[Path]:
+        """The files of other formats that hold a record a line, by path."""
+        named = sorted(path for _, path in self.metrics if path.name.endswith(RECORDS))
+        return [path for path in named if _measures(path)]
+
+    def log_files(self) -> list[Path]:
+        """The text logs, by path."""
+        return sorted(path for _, path in self.logs)
+
+
+def scan(below: Path, most: float = MAX_ENTRIES, folders: float = math.inf) -> Scan:
+    """Look for runs below a folder, what is near its top first.
+
+    Args:
+        below: Where to look.
+        most: Entries to look at.
+        folders: Folders to look into.
+    """
     own: Found = []
     metrics: Found = []
     logs: Found = []
     stores: Found = []
-    folders = deque([(below, 0)])
-    seen = 0
-    while folders and seen < most:
-        folder, depth = folders.popleft()
+    waiting = deque([(below, 0)])
+    seen = entered = 0
+    while waiting and seen < most and entered < folders:
+        folder, depth = waiting.popleft()
+        entered += 1
         try:
             with os.scandir(folder) as entries:
                 listed = list(entries)
@@ -113,12 +133,12 @@ def _scan(below: Path, most: float = MAX_ENTRIES) -> _Scan:
             with contextlib.suppress(OSError):
                 if entry.is_dir(follow_symlinks=False):
                     if depth < MAX_DEPTH and _enters(entry.name):
-                        folders.append((Path(entry.path), depth + 1))
+                        waiting.append((Path(entry.path), depth + 1))
                 elif entry.name.endswith(METRICS):
                     metrics.append((entry.stat().st_mtime, Path(entry.path)))
                 elif entry.name.endswith(LOGS):
                     logs.append((entry.stat().st_mtime, Path(entry.path)))
-    return _Scan(own, metrics, logs, stores)
+    return Scan(own, metrics, logs, stores)
 
 
 def _enters(name: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from traintop.sources import dialect, document_head, trainer_state
 from traintop.sources.binary import looks_binary
-from traintop.sources.compressed import SUFFIXES, unpacked
+from traintop.sources.compressed import SUFFIXES, is_packed, unpacked
 from traintop.sources.diagnostics import FORMAT, Events, RunInfoFile
 from traintop.sources.document import JsonDocument
 from traintop.sources.jsonl import JsonLines
@@ -132,6 +132,10 @@ def head_of(path: Path) -> bytes:
     """
     if not path.is_file():
         return b""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if not is_packed(head):
+        return head
     tail = unpacked(FileTail(path))
     head = tail.read(HEAD).data
     tail.close()
