@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from traintop.given_roles import NO_ROLE
-from traintop.sources.roles import Choice, averaged_word, choose_all, unit_of
+from traintop.sources.roles import Choice, averaged_word, choose_all, unit_in_words, unit_of
 from traintop.store import Run, Table
 
 RoleFrom = Literal["name", "settings", "you"]
@@ -29,7 +29,7 @@ class SeriesRef(NamedTuple):
     averaged: str | None = None
     """The word of its name that says that its values are means over some past."""
     unit: str | None = None
-    """As its name gives it: `ms`, `GiB`, `tokens/s`."""
+    """As its values or its name give it: `ms`, `GiB`, `tokens/s`."""
 
 
 class Catalogue:
@@ -46,12 +46,26 @@ class Catalogue:
     ) -> None:
         self.settings = dict(settings or {})
         self.yours = dict(yours or {})
+        self._units: dict[str, str] = {}
         self._known: dict[int, tuple[Run, int, list[SeriesRef]]] = {}
+
+    def copy(self) -> Catalogue:
+        """Return one that knows the same of other runs."""
+        other = Catalogue(self.settings, self.yours)
+        other._units = dict(self._units)
+        return other
 
     def give(self, yours: Mapping[str, str]) -> None:
         """Take the roles that a person gives, in place of those given before."""
         self.yours = dict(yours)
         self._known = {}
+
+    def learn_units(self, written: Mapping[str, str]) -> None:
+        """Take the units that are written behind the values of series, by name."""
+        new = {name: unit for name, unit in written.items() if name not in self._units}
+        if new:
+            self._units |= {name: unit_in_words(unit) for name, unit in new.items()}
+            self._known = {}
 
     def refs(self, run: Run) -> list[SeriesRef]:
         """Return all series, in the order in which they turned up."""
@@ -115,7 +129,7 @@ class Catalogue:
                     said,
                     _WORDS.get(said, choice.why),
                     averaged_word(each[1], names[each[0]]),
-                    unit_of(each[1], choice.role),
+                    self._units.get(each[1]) or unit_of(each[1], choice.role),
                 )
             )
         return refs

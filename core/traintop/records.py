@@ -227,6 +227,8 @@ class SourceReport(msgspec.Struct, frozen=True, kw_only=True):
     """`traintop/1`, `jsonl`, `text` ..."""
     why: str = ""
     """By what it was recognised, in words; empty where the reader does not say."""
+    units: dict[str, str] = msgspec.field(default_factory=dict[str, str])
+    """Series -> the unit that is written behind its values: `ms`, `GiB`, `tok/s`."""
     records: int
     bytes_read: int
     bytes_total: int

@@ -55,7 +55,7 @@ class Replay:
         """The run as of `step`; the object stays the same when the step moves."""
         self.log = LogStore()
         given = Catalogue() if catalogue is None else catalogue
-        self.catalogue = Catalogue(given.settings, given.yours)
+        self.catalogue = given.copy()
         self.step = step
         self.judged_until = -np.inf
         """The step up to which the findings are those that would have been said."""
@@ -69,7 +69,7 @@ class Replay:
         self._profile: Profile = profile
         self._judged = Run(source.index)
         """The run up to where it is judged; it has names of its own, for another thread's sake."""
-        self._names = Catalogue(given.settings, given.yours)
+        self._names = given.copy()
         self._judge: Judge | None = None
         self._rewinds = 0
         self._lock = threading.Lock()

@@ -199,6 +199,8 @@ class Session:
         self._caught_up = not reading
         self._filling.storage.trim()
         reports = self.reports()
+        for report in reports:
+            self.catalogue.learn_units(report.units)
         backlog = self._backlog()
         self._state = self.state(now)
         run = self.run()

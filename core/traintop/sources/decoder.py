@@ -28,6 +28,8 @@ class Tally:
         self.skipped_total = 0
         self.why = ""
         """By what the file was recognised, in words: `a header line with 9 columns`."""
+        self.units: dict[str, str] = {}
+        """Series -> the unit that is written behind its values."""
         self.ignored: dict[str, int] = {}
         """Keys whose values are no numbers -> how many of them were met."""
         self.notes: dict[str, int] = {}

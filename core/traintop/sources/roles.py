@@ -134,6 +134,14 @@ def unit_of(name: str, role: str | None = None) -> str | None:
     return UNITS.get(words[-1])
 
 
+def unit_in_words(written: str) -> str:
+    """A unit that is written behind a value: `MB` is `MiB`, `tok/s` is `tokens/s`."""
+    counted, _, per = written.partition("/")
+    if per and counted.lower() in RATES:
+        return f"{RATES[counted.lower()]}/{per}"
+    return UNITS.get(written.lower(), written)
+
+
 def _rate(words: list[str]) -> str | None:
     """What a throughput counts, a second."""
     joined = "_".join(words)

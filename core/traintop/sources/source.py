@@ -209,6 +209,7 @@ class FileSource:
             path=self.path,
             format="unknown" if decoder is None else decoder.format,
             why="" if decoder is None else decoder.tally.why,
+            units={} if decoder is None else dict(decoder.tally.units),
             records=0 if decoder is None else decoder.tally.records,
             bytes_read=tail.bytes_read,
             bytes_total=tail.bytes_total,

@@ -38,6 +38,7 @@ class TextLog:
         self.tally = Tally()
         self._series = series
         self._reader = ConsoleReader(table, split_table)
+        self.tally.units = self._reader.units.written
         self._begun = False
         self._utf16: codecs.IncrementalDecoder | None = None
         self._rest = ""  # of UTF-16 text, whose lines the bytes could not be cut into

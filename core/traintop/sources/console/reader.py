@@ -60,7 +60,7 @@ class ConsoleReader:
     def __init__(self, main: str, split_table: Callable[[str], str]) -> None:
         self.rows = RowBuffer()
         self.admission = Admission(self.rows, main, split_table)
-        self._units = Units()
+        self.units = Units()
         self._plans: dict[str, Plan] = {}
         self._block: _Block | None = None
         self._section: str | None = None
@@ -68,7 +68,7 @@ class ConsoleReader:
         """The newest line that names a step or an epoch and nothing else."""
         self._metered = False
         """Whether a meter was seen that was not full: its lines count batches, not epochs."""
-        self._pairs = PairTable(self._units)
+        self._pairs = PairTable(self.units)
         self._in_pairs = False
         self._coco = CocoSummary()
         self._in_coco = False
@@ -132,7 +132,7 @@ class ConsoleReader:
 
     def _plan(self, line: str, low: bool) -> Plan:
         numbers = list((NUMBER_OR_SPELLED if low else NUMBER).finditer(line))
-        return plan_of(line, numbers, self._units)
+        return plan_of(line, numbers, self.units)
 
     def _named(self, plan: Plan, parts: list[str], line: str, low: bool) -> Plan:
         """The plan of lines with these numbers in their names."""
@@ -196,7 +196,7 @@ class ConsoleReader:
     def _take_headings(self, line: str) -> None:
         headings = headings_of(line)
         if headings is not None:
-            self._table = HeadedTable(headings, self._units)
+            self._table = HeadedTable(headings, self.units)
 
     def _take_row(self, line: str) -> bool:
         """Take a row of a table in; False if the line is none."""

@@ -12,9 +12,13 @@ class Units:
 
     def __init__(self) -> None:
         self._first: dict[str, Unit] = {}
+        self.written: dict[str, str] = {}
+        """Series -> its unit as it was first written, also where it is none that is converted."""
 
     def factor(self, name: str, unit: str) -> float:
         """What to multiply a number by that is written in this unit."""
+        if unit and name not in self.written and len(self.written) < MOST_SERIES:
+            self.written[name] = unit
         found = UNITS.get(unit)
         if found is None or len(self._first) > MOST_SERIES:
             return 1.0
