@@ -9,7 +9,7 @@ import pytest
 
 from app_driver import catch_up
 from traintop.catalogue import SeriesRef
-from traintop.store.pyramid import reduce_values
+from traintop.store.aggregates import reduce_values
 from traintop_tui.charts.cells import row_text
 from traintop_tui.charts.frame import Curve
 from traintop_tui.charts.scale import Limits

@@ -6,9 +6,10 @@ import msgspec
 import numpy as np
 
 from traintop.records import Floats, LayerBlock, LayerNames, LayerStats
+from traintop.store.aggregates import Bounds
 from traintop.store.growing import Growing
 from traintop.store.image import ColumnImage, ImageReader, ImageWriter
-from traintop.store.pyramid import Bounds, Pyramid, PyramidImage
+from traintop.store.pyramid import Pyramid, PyramidImage
 from traintop.store.series import Reduced
 from traintop.store.storage import MEMORY, Storage
 

@@ -6,38 +6,21 @@ lost: the minimum and the maximum of a block survive every level.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from traintop.records import Floats
+from traintop.store.aggregates import BLOCK, Bounds, Columns, Sums, finite_parts, take_maxima
 from traintop.store.growing import Growing
 from traintop.store.image import ColumnImage, ImageReader, ImageWriter
 from traintop.store.storage import MEMORY, Storage
 
 FANOUT = 64
 """Values a block of the first level; blocks of one level a block of the next."""
-BLOCK = np.dtype(
-    [("lo", "f8"), ("hi", "f8"), ("total", "f8"), ("finite", "i4"), ("infinite", "i4")]
-)
-"""Least and greatest finite value, NaN where there is none; the sum of the finite values; how many
-are finite, and how many infinite."""
-
-Bounds = NDArray[np.int64]
-
-
-class Columns(NamedTuple):
-    """Aggregates of columns, each of shape (columns, ...), NaN where a column is empty."""
-
-    lo: Floats
-    """Least finite value."""
-    hi: Floats
-    mean: Floats
-    """Of the finite values."""
-    nonfinite: NDArray[np.int64]
-    """How many values are NaN or infinite."""
 
 
 class PyramidImage(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,50 +119,55 @@ class Pyramid:
             bounds: Shape (columns + 1,), never falling: the index at which each column begins.
             part: Which components of the values, an index of their axis.
         """
-        return self._sums(values, bounds, part).finish()
+        sums = Sums(len(bounds) - 1, np.empty(self._shape)[part].shape)
+        for data, within, size in self._pieces(values, bounds, part):
+            sums.take(data, within, size)
+        return sums.columns()
 
     def maxima(self, values: Growing, bounds: Bounds, part: Any = ...) -> Floats:
         """Reduce values to the greatest one in each column, infinite where any is infinite.
 
         The arguments are those of `reduce`.
         """
-        return self._sums(values, bounds, part).maxima()
+        found = np.full((len(bounds) - 1, *np.empty(self._shape)[part].shape), np.nan)
+        for data, within, _ in self._pieces(values, bounds, part):
+            take_maxima(found, data, within)
+        return found
 
-    def _sums(self, values: Growing, bounds: Bounds, part: Any) -> _Sums:
+    def _pieces(
+        self, values: Growing, bounds: Bounds, part: Any
+    ) -> Iterator[tuple[NDArray[Any], Bounds, int]]:
+        """Cut what is to be reduced into the largest blocks that are there, and single values.
+
+        Yields:
+            Blocks or values, in any order; where in them each column begins; values a block.
+        """
         start, end = values.bounds
         bounds = np.clip(bounds, start, end)
-        columns = len(bounds) - 1
         first, last = int(bounds[0]), int(bounds[-1])
-        pieces: list[tuple[int, int, int]] = []
-        top = self._level_for((last - first) / max(columns, 1))
-        for depth in range(top, 0, -1):
+        # What is left to be cut at either side of what was cut out so far.
+        left, right = last, last
+        for depth in range(self._level_for((last - first) / max(len(bounds) - 1, 1)), 0, -1):
             size = self._fanout**depth
-            known = self._levels[depth - 1].bounds
-            low, high = max(-(-first // size), known[0]), min(last // size, known[1])
-            if low < high:
-                if not pieces:
-                    pieces.append((depth, low, high))
-                    continue
-                before, after = pieces[0], pieces[-1]
-                edge = before[1] * self._fanout ** before[0] // size
-                if low < edge:
-                    pieces.insert(0, (depth, low, edge))
-                edge = after[2] * self._fanout ** after[0] // size
-                if edge < high:
-                    pieces.append((depth, edge, high))
-        result = _Sums(columns, np.empty(self._shape)[part].shape)
-        if not pieces:
-            result.values(values.between(first, last), first, bounds, part)
-            return result
-        low = pieces[0][1] * self._fanout ** pieces[0][0]
-        high = pieces[-1][2] * self._fanout ** pieces[-1][0]
-        result.values(values.between(first, low), first, np.minimum(bounds, low), part)
-        for depth, begin, stop in pieces:
-            size = self._fanout**depth
-            blocks = self._levels[depth - 1].between(begin, stop)
-            result.blocks(blocks, begin, np.clip(-(-bounds // size), begin, stop), size, part)
-        result.values(values.between(high, last), high, np.maximum(bounds, high), part)
-        return result
+            level = self._levels[depth - 1]
+            low = max(-(-first // size), level.start)
+            high = min(last // size, level.end)
+            if low >= high:
+                continue
+            if left == right:
+                sides = [(low, high)]
+                left, right = low * size, high * size
+            else:
+                sides = [(low, left // size), (right // size, high)]
+                left, right = min(low * size, left), max(high * size, right)
+            for begin, stop in sides:
+                if begin < stop:
+                    within = np.clip(-(-bounds // size) - begin, 0, stop - begin)
+                    yield _chosen(level.between(begin, stop), part), within, size
+        for begin, stop in [(first, left), (right, last)]:
+            if begin < stop:
+                within = np.clip(bounds - begin, 0, stop - begin)
+                yield _chosen(values.between(begin, stop), part), within, 1
 
     def nonfinite(self, values: Growing) -> NDArray[np.int64]:
         """Return the indices of the values at which a stretch of NaN or infinite ones begins."""
@@ -222,7 +210,7 @@ class Pyramid:
             np.add.reduce(parts["finite"], axis=1, out=made["finite"])
             np.add.reduce(parts["infinite"], axis=1, out=made["infinite"])
             return made
-        known, finite, total = _known(parts)
+        known, finite, total = finite_parts(parts)
         np.fmin.reduce(known, axis=1, out=made["lo"])
         np.fmax.reduce(known, axis=1, out=made["hi"])
         np.add.reduce(total, axis=1, out=made["total"])
@@ -233,27 +221,8 @@ class Pyramid:
         return made
 
 
-def reduce_values(values: Floats, bounds: Bounds) -> Columns:
-    """Reduce plain values to columns.
-
-    Args:
-        values: Shape (n,).
-        bounds: Shape (columns + 1,), never falling: where each column begins.
-    """
-    result = _Sums(len(bounds) - 1, ())
-    bounds = np.clip(bounds, 0, len(values))
-    result.values(values[int(bounds[0]) : int(bounds[-1])], int(bounds[0]), bounds, ...)
-    return result.finish()
-
-
-def _known(values: Floats) -> tuple[Floats, NDArray[np.bool_] | None, Floats]:
-    """Return values with NaN for infinite ones, which are finite, and with 0 for the others."""
-    # A sum is finite only where all are; one that overflows merely costs the longer way.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(values.sum()):
-            return values, None, values
-    finite = np.isfinite(values)
-    return np.where(finite, values, np.nan), finite, np.where(finite, values, 0.0)
+def _chosen(data: NDArray[Any], part: Any) -> NDArray[Any]:
+    return data if part is ... else data[:, part]
 
 
 def _begins(values: Growing, at: Bounds) -> Bounds:
@@ -267,65 +236,3 @@ def _begins(values: Growing, at: Bounds) -> Bounds:
     goes_on = ~np.isfinite(known[np.maximum(at - 1 - origin, 0)]) & (at > origin)
     begins: Bounds = at[~goes_on]
     return begins
-
-
-class _Sums:
-    """Aggregates per column, merged from parts that follow each other."""
-
-    def __init__(self, columns: int, shape: tuple[int, ...]) -> None:
-        self._lo = np.full((columns, *shape), np.nan)
-        self._hi = np.full((columns, *shape), np.nan)
-        self._total = np.zeros((columns, *shape))
-        self._finite = np.zeros((columns, *shape), np.int64)
-        self._infinite = np.zeros((columns, *shape), np.int64)
-        self._size = np.zeros(columns, np.int64)
-
-    def values(self, values: Floats, first: int, bounds: Bounds, part: Any) -> None:
-        """Take in values, the first of which has this index."""
-        # A rewind in the thread that reads may have cut values off after the bounds were found.
-        bounds = np.clip(bounds - first, 0, len(values))
-        filled = np.flatnonzero(bounds[1:] > bounds[:-1])
-        if not len(filled):
-            return
-        starts = bounds[:-1][filled]
-        chosen = values[: bounds[-1]] if part is ... else values[: bounds[-1], part]
-        known, finite, total = _known(chosen)
-        size = bounds[1:] - bounds[:-1]
-        self._lo[filled] = np.fmin(self._lo[filled], np.fmin.reduceat(known, starts))
-        self._hi[filled] = np.fmax(self._hi[filled], np.fmax.reduceat(known, starts))
-        self._total[filled] += np.add.reduceat(total, starts)
-        if finite is None:
-            self._finite[filled] += size[filled].reshape(-1, *[1] * (self._finite.ndim - 1))
-        else:
-            self._finite[filled] += np.add.reduceat(finite, starts, dtype=np.int64)
-            infinite = np.isinf(chosen)
-            self._infinite[filled] += np.add.reduceat(infinite, starts, dtype=np.int64)
-        self._size += size
-
-    def blocks(
-        self, blocks: NDArray[Any], first: int, bounds: Bounds, size: int, part: Any
-    ) -> None:
-        """Take in blocks of `size` values, the first of which has this index."""
-        bounds = np.clip(bounds - first, 0, len(blocks))
-        filled = np.flatnonzero(bounds[1:] > bounds[:-1])
-        if not len(filled):
-            return
-        starts = bounds[:-1][filled]
-        chosen = blocks[: bounds[-1]] if part is ... else blocks[: bounds[-1], part]
-        self._lo[filled] = np.fmin(self._lo[filled], np.fmin.reduceat(chosen["lo"], starts))
-        self._hi[filled] = np.fmax(self._hi[filled], np.fmax.reduceat(chosen["hi"], starts))
-        self._total[filled] += np.add.reduceat(chosen["total"], starts)
-        self._finite[filled] += np.add.reduceat(chosen["finite"], starts, dtype=np.int64)
-        self._infinite[filled] += np.add.reduceat(chosen["infinite"], starts, dtype=np.int64)
-        self._size += (bounds[1:] - bounds[:-1]) * size
-
-    def maxima(self) -> Floats:
-        """Return the greatest value of each column, infinite where any is infinite."""
-        return np.where(self._infinite > 0, np.inf, self._hi)
-
-    def finish(self) -> Columns:
-        """Return what came together."""
-        mean = np.full(self._total.shape, np.nan)
-        np.divide(self._total, self._finite, out=mean, where=self._finite > 0)
-        size = self._size.reshape(-1, *[1] * (self._finite.ndim - 1))
-        return Columns(self._lo, self._hi, mean, size - self._finite)

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traintop.records import Column, Floats
+from traintop.store.aggregates import Bounds, Columns
 from traintop.store.growing import Growing
 from traintop.store.image import ColumnImage, ImageReader, ImageWriter
-from traintop.store.pyramid import Bounds, Columns, Pyramid, PyramidImage
+from traintop.store.pyramid import Pyramid, PyramidImage
 from traintop.store.storage import MEMORY, Storage
 
 Reduced = Columns
