@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from traintop.analyses.context import AnalysisFailedError
-from traintop.analyses.distributed_checkpoint import METADATA, read_distributed
+from traintop.analyses.distributed_checkpoint import ELSE, METADATA, read_distributed
 from traintop.analyses.safetensors_file import read_safetensors
 
 INDEXES = (
@@ -58,9 +58,7 @@ def read_content(path: Path) -> Mapping[str, Any]:
     except OSError as error:
         raise AnalysisFailedError(f"checkpoint {path} cannot be read: {error.strerror}") from None
     if not before[1]:
-        raise AnalysisFailedError(
-            f"checkpoint {path} is empty (0 bytes): was it still being written?"
-        )
+        raise AnalysisFailedError(f"checkpoint {path} is empty (0 bytes): {ELSE}")
     try:
         content = _safetensors(path) if path.suffix == ".safetensors" else torch_file(path)
     except AnalysisFailedError:
@@ -86,11 +84,12 @@ def torch_file(path: Path) -> Mapping[str, Any]:
                 "code; save model.state_dict() and plain numbers only"
             ) from None
         raise AnalysisFailedError(
-            f"checkpoint {path} is damaged, truncated or no torch.save file: {_first(error)}"
+            f"checkpoint {path} is damaged, truncated or no torch.save file{_first(error)}: " + ELSE
         ) from None
     if not isinstance(content, Mapping):
         raise AnalysisFailedError(
-            f"checkpoint {path} holds a {type(content).__name__}, not a dict of weights"
+            f"checkpoint {path} holds a {type(content).__name__}, not a dict of weights: save "
+            "model.state_dict()"
         )
     return cast("Mapping[str, Any]", content)
 
@@ -130,7 +129,8 @@ def _safetensors(path: Path) -> Mapping[str, Any]:
         return read_safetensors(path)[0]
     except (OSError, ValueError, RecursionError) as error:
         raise AnalysisFailedError(
-            f"checkpoint {path} is damaged, truncated or no safetensors file: {_first(error)}"
+            f"checkpoint {path} is damaged, truncated or no safetensors file{_first(error)}: "
+            + ELSE
         ) from None
 
 
@@ -156,7 +156,7 @@ def _folder(folder: Path) -> Mapping[str, Any]:
     some = ", ".join(each.name for each in files[:5])
     raise AnalysisFailedError(
         f"checkpoint {folder} is a folder without weights that are known"
-        + (f": name one of its files ({some})" if files else "")
+        + (f": name one of its files ({some})" if files else ": name another, or a file")
     )
 
 
@@ -180,7 +180,7 @@ def _indexed(folder: Path, name: str) -> dict[str, Any]:
         shards: dict[str, str] = json.loads(index.read_text("utf-8"))["weight_map"]
         files = sorted(set(shards.values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise AnalysisFailedError(f"{index} is damaged: it has no weight_map") from None
+        raise AnalysisFailedError(f"{index} is damaged: it has no weight_map; {ELSE}") from None
     missing = [each for each in files if not (folder / each).is_file()]
     if missing:
         raise AnalysisFailedError(
@@ -194,7 +194,9 @@ def _indexed(folder: Path, name: str) -> dict[str, Any]:
         weights.update(read_content(folder / each))
     absent = sorted(set(shards) - set(weights))
     if absent:
-        raise AnalysisFailedError(f"checkpoint {folder} is damaged: {absent[0]} is in no shard")
+        raise AnalysisFailedError(
+            f"checkpoint {folder} is damaged: {absent[0]} is in no shard; {ELSE}"
+        )
     return weights
 
 
@@ -207,7 +209,7 @@ def _with_trainer(folder: Path, weights: Mapping[str, Any]) -> Mapping[str, Any]
     try:
         content["global_step"] = json.loads(state.read_text("utf-8")).get("global_step")
     except (OSError, ValueError, AttributeError, RecursionError):
-        raise AnalysisFailedError(f"{state} is damaged: it is no JSON object") from None
+        raise AnalysisFailedError(f"{state} is damaged: it is no JSON object; {ELSE}") from None
     if (folder / "optimizer.pt").is_file():
         content["optimizer"] = read_content(folder / "optimizer.pt")
     return content
@@ -231,11 +233,12 @@ def _refuse_changed(path: Path, before: tuple[int, int, int]) -> None:
 
 
 def _first(error: Exception) -> str:
-    """What an error says, in a short line; without torch's advice to load the file regardless."""
+    """What an error says, in brackets; without torch's advice to load the file regardless."""
     text = str(error).strip()
     found = _UNPICKLER.search(text)
     if found:
-        return found[1][:160]
-    if not text or text.startswith("Weights only load failed"):
-        return type(error).__name__
-    return text.splitlines()[0][:160]
+        text = found[1]
+    elif text.startswith("Weights only load failed"):
+        text = type(error).__name__
+    first = text.split("\n")[0].split(". ")[0][:160]
+    return f" ({first})" if any(map(str.isalpha, first)) else ""

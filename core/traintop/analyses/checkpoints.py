@@ -73,7 +73,8 @@ def read_checkpoint(path: Path) -> CheckpointState:
     if weights is None:
         keys = ", ".join(str(key) for key in list(content)[:NAMES_LISTED])
         raise AnalysisFailedError(
-            f"checkpoint {path} holds no weights that are known; its keys: {keys}"
+            f"checkpoint {path} holds no weights that are known (its keys: {keys}): save "
+            "model.state_dict() under the key model"
         )
     step = _step(content)
     return CheckpointState(
@@ -139,6 +140,7 @@ def _refuse_mismatch(
         raise AnalysisFailedError(
             f"checkpoint {path} does not fit the target's model ({len(wanted)} names); "
             + "; ".join(parts)
+            + ": let the target build the model that was saved"
         )
 
 

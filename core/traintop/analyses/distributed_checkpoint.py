@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import torch
 
 METADATA = ".metadata"
+ELSE = "take another, or wait if it is still being written"
+"""What to do about a checkpoint that is damaged."""
 _ALLOWED = {
     "torch.distributed.checkpoint.metadata": {
         "BytesStorageMetadata",
@@ -82,7 +84,7 @@ def read_distributed(folder: Path) -> dict[str, Any]:
         except (OSError, KeyError, ValueError, RuntimeError, EOFError) as error:
             why = f"{type(error).__name__}: {error}".splitlines()[0][:160]
             raise AnalysisFailedError(
-                f"checkpoint {folder} is damaged: {name} cannot be read ({why})"
+                f"checkpoint {folder} is damaged: {name} cannot be read ({why}); {ELSE}"
             ) from None
         except pickle.UnpicklingError:
             continue  # a number or an object of the trainer's that would have to be run
@@ -99,15 +101,17 @@ def _metadata(folder: Path) -> Any:
     except pickle.UnpicklingError as error:
         what = str(error)
         if "." not in what or " " in what:
-            raise AnalysisFailedError(f"{folder / METADATA} is damaged: {what[:120]}") from None
+            raise AnalysisFailedError(
+                f"{folder / METADATA} is damaged ({what[:120]}): {ELSE}"
+            ) from None
         raise AnalysisFailedError(
             f"checkpoint {folder} is refused: its {METADATA} asks for {what}, and loading that "
             "could run code"
         ) from None
     except Exception as error:  # noqa: BLE001 - a damaged pickle makes a reader fail in any way
         raise AnalysisFailedError(
-            f"{folder / METADATA} is damaged or truncated: {type(error).__name__}: "
-            f"{str(error)[:120]}"
+            f"{folder / METADATA} is damaged or truncated ({type(error).__name__}: "
+            f"{str(error)[:120]}): {ELSE}"
         ) from None
     return metadata
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, cast
 
 from traintop.analyses.batches import forward, one_pass
@@ -55,8 +56,9 @@ def _lazy(model: torch.nn.Module) -> list[str]:
     """Names of the modules that have no weights yet."""
     from torch.nn.modules.lazy import LazyModuleMixin
 
+    named: Iterable[tuple[str, torch.nn.Module]] = model.named_modules()
     return [
         name or "top module"
-        for name, module in model.named_modules()
+        for name, module in named
         if isinstance(module, LazyModuleMixin) and cast("Any", module).has_uninitialized_params()
     ]
