@@ -165,7 +165,7 @@ def test_any_damage_to_distributed_metadata_is_one_sentence(tmp_path: Path) -> N
         (["adapter_model.safetensors"], "holds an adapter only"),
         (["zero_pp_rank_0_mp_rank_00_model_states.pt"], r"zero_to_fp32\.py"),
         (["a.pt", "b.pt"], r"name one of its files \(a\.pt, b\.pt\)"),
-        ([], "folder without weights that are known$"),
+        ([], "folder without weights that are known: name another"),
     ],
 )
 def test_what_to_do_with_other_folders(files: list[str], words: str, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def _lazy(model: torch.nn.Module) -> list[str]:
     """Names of the modules that have no weights yet."""
     from torch.nn.modules.lazy import LazyModuleMixin
 
-    named: Iterable[tuple[str, torch.nn.Module]] = model.named_modules()
+    named = cast("Iterable[tuple[str, Any]]", model.named_modules())
     return [
         name or "top module"
         for name, module in named
