@@ -22,6 +22,8 @@ from traintop.analyses.ranks import join, place_of_process
 from traintop.analyses.target import Target
 
 OPTIONS: Mapping[str, Mapping[str, float]] = {
+    "lr_find": {"num_it": 12, "start_lr": 1e-4, "end_lr": 0.1},
+    "dead_neurons": {},
     "gradient_flow": {"batches": 2},
     "weights": {},
     "data": {},
@@ -29,7 +31,7 @@ OPTIONS: Mapping[str, Mapping[str, float]] = {
     "predictions": {},
 }
 """The analyses, and what differs from their defaults."""
-OF_WEIGHTS = ("gradient_flow", "weights", "loss_function")
+OF_WEIGHTS = ("lr_find", "gradient_flow", "weights", "loss_function")
 """Those that put weights into the model, which must be sharded like it."""
 
 

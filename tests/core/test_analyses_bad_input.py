@@ -57,11 +57,13 @@ def target(**fields: Any) -> Target:
     return Target(**(usual | fields))
 
 
-def analyze(name: str, build: Callable[[], Any]) -> dict[str, Any]:
+def analyze(name: str, build: Callable[[], Any], device: str = "cpu") -> dict[str, Any]:
     """Run an analysis as the worker does, short of a process; returns what it sends."""
     sent: list[dict[str, Any]] = []
     events = SimpleNamespace(send=lambda event, **fields: sent.append({"event": event} | fields))
-    request = Request(analysis=name, target="here:build", options=BUDGETS.get(name, {}))
+    request = Request(
+        analysis=name, target="here:build", device=device, options=BUDGETS.get(name, {})
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(preparation, "_build", lambda _request: build())
         patch.setattr(torch, "set_num_threads", lambda _count: None)
@@ -275,3 +277,9 @@ def test_nothing_is_wrong_with_what_is_only_unusual(kind: str) -> None:
         worst = [each["title"] for each in result["findings"] if each["severity"] in WORST]
         if name != "overfit_one_batch":  # whose steps are too few here
             assert not worst, name
+
+
+def test_why_it_is_that_device_is_in_the_result() -> None:
+    result = analyze("weights", target, device="auto")
+    assert result["device"] == "cpu"
+    assert result["device_reason"] == "on the CPU: no GPU was found"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import random
 from typing import Any
 
@@ -36,6 +37,7 @@ NO_NOISE = {"noise_batches": 0}
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_size, "LEAST_SECONDS", 1e-3)
+    monkeypatch.setattr(gc, "collect", lambda: 0)  # slow in a process as large as this
 
 
 def run(target: Target, **how: Any) -> Outcome:

@@ -41,12 +41,6 @@ def target():
         optimizer=lambda params: torch.optim.SGD(params, lr=0.1),
     )
 
-def bare():
-    return Target(model=helper.build())
-
-def misfits():
-    return Target(model=helper.build(), train=[(torch.ones(4, 7), torch.ones(4))])
-
 def lingers():
     threading.Thread(target=time.sleep, args=(600,)).start()
     return target()
@@ -177,8 +171,6 @@ FAILURES = {
     "exits": ["called exit(4)", "all is lost"],
     "dies": ["exit code 3 and no result", "line 29999", "last words"],
     "crashes": ["ended by SIG", "Segmentation fault", "in crashes"],
-    "bare": ["dead_neurons needs train", "train=..."],
-    "misfits": ["RuntimeError: mat1 and mat2", "; run the analysis shapes"],
 }
 
 
@@ -304,6 +296,24 @@ def test_poll_never_waits(stand_in: Path, run_dir: Path) -> None:
         seen += job.poll()
     assert sum(isinstance(event, Ended) for event in seen) == 1
     assert job.poll() == []
+
+
+def test_what_is_said_of_the_live_run_is_told(
+    stand_in: Path, run_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "BESIDE_SECONDS", 0.0)
+    words = iter([None, "it is slower", None])
+
+    def beside() -> str | None:
+        said = next(words, "go")
+        if said == "go":
+            (stand_in.parent / "go").touch()
+            return None
+        return said
+
+    job = jobs.Job(request(run_dir, "target"), beside=beside).start()
+    logs = [event.text for event in job.events() if isinstance(event, Log)]
+    assert [text for text in logs if "unreadable" not in text] == ["it is slower"]
 
 
 def test_a_worker_ends_when_its_host_is_killed(run_dir: Path) -> None:

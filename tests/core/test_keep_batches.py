@@ -11,7 +11,8 @@ import torch
 from safetensors import safe_open
 from torch import nn
 
-from traintop import Recorder, jobs
+from traintop import Recorder
+from traintop.analyses import preparation
 from traintop.analyses.batches import Inputs, forward, loss_of
 from traintop.analyses.context import AnalysisFailedError
 from traintop.analyses.kept_batches import read_batches
@@ -228,7 +229,7 @@ def test_an_analysis_needs_no_data_pipeline(tmp_path: Path) -> None:
         "def target():\n"
         "    return Target(model=nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.Linear(5, 2)))\n"
     )
-    samples: list[int | None] = []
+    found: list[Target] = []
     for run_dir, data in (
         (tmp_path / "run", None),
         (tmp_path / "run", tmp_path / "other" / "batches"),
@@ -237,8 +238,7 @@ def test_an_analysis_needs_no_data_pipeline(tmp_path: Path) -> None:
         request = make_request(
             "dead_neurons", target=f"{target}:target", run_dir=run_dir, data=data, device="cpu"
         )
-        result, _ = jobs.run(request)
-        samples.append(result.result.get("samples"))
-    assert samples == [12, 4, None]
-    assert result.error is not None
-    assert "keep_batches=4" in result.error
+        found.append(preparation._build(request))
+    assert [None if each.train is None else len(list(each.train)) for each in found] == [3, 1, None]
+    with pytest.raises(AnalysisFailedError, match="keep_batches=4"):
+        preparation._refuse_lacking(found[-1], ("train",), request)

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FAR_ABOVE = 2.0
 """A learning rate this many times the edge of divergence is too high; see `lr_curve.edge`."""
+LEAST_AGREEMENT = 0.25
+"""Below it the middle half of the suggestions spans one and a half decades or more."""
 STEPS_A_BATCH, FEWEST_BATCHES = 4, 10
 """Steps of all seeds together to each batch, and how many batches there are at least. Each of them
 costs a forward pass at rest, so that one for each step would make the test a third slower."""
@@ -84,8 +86,9 @@ def summary(result: Mapping[str, Any]) -> list[str]:
     if result["suggested"] is None:
         return [f"no suggestion: the curve has only {len(result['lrs'])} points ({ended}, {seeds})"]
     low, high = result["range"]
+    sure = "" if result["agreement"] >= LEAST_AGREEMENT else ": a guess, the methods disagree"
     return [
-        f"suggested learning rate {result['suggested']:.2e}, range {low:.2e} to {high:.2e}",
+        f"suggested learning rate {result['suggested']:.2e}, range {low:.2e} to {high:.2e}{sure}",
         f"agreement {result['agreement']:.2f} (1: same value, 0: 2 decades apart), {seeds}",
         methods,
         ended,
