@@ -129,9 +129,9 @@ def _source_of(
         others = [other for other in refs if "acc" in (other.role or other.name).lower()]
     elif ref.averaged is not None and ref.role is None:
         base = _base(ref.name)
-        same = (each for each in refs if each is not ref and each.averaged is None)
-        found = next((each for each in same if _base(each.name) == base), None)
-        return None if found is None else (found.label, "mean")
+        same = [each for each in refs if each.averaged is None and _base(each.name) == base]
+        same.sort(key=lambda other: other.table != ref.table)
+        return (same[0].label, "mean") if same else None
     else:
         return None
     # The one beside it and of the same part of the data is the likeliest.

@@ -36,8 +36,8 @@ def quantum_of(values: Floats) -> Quantum | None:
     Args:
         values: Shape (n,), oldest first.
     """
-    known = values[np.isfinite(values) & (values != 0)]
-    known = known[np.abs(known) < 1e15]
+    known = values[np.isfinite(values)]
+    known = known[(np.abs(known) < 1e15) & (np.abs(known) > 1e-100)]
     if len(np.unique(known)) < LEAST_VALUES:
         return None
     size = np.abs(known)

@@ -22,11 +22,13 @@ USED = {
         loss, train_loss, train/loss, training_loss, lm loss, reduced_train_loss, total_loss, Loss
         loss/train, trainLoss, train_loss_step, loss/train/total, train/CE loss, trl
         Train Loss, avg_loss, loss_avg, running_loss, Train net output #0: loss, train-logloss
+        training's binary_logloss, loss/loss, tot_loss
         loss/train/cross_entropy, epoch_loss, nll_loss, bits_per_byte, train/train_loss
     """,
     "loss/val": """
         val_loss, eval_loss, valid_loss, test_loss, val/loss, eval/loss, validation/loss, loss/val
         validation loss, val_loss_epoch, dev_loss, eval/lm loss, tel, evaluation/loss, loss_val
+        valid_1's binary_logloss, val_sparse_categorical_crossentropy
         valid-logloss, validation_0-logloss, Test net output #1: loss, valid_nll_loss, Val Loss
     """,
     "accuracy/train": """
@@ -47,6 +49,7 @@ USED = {
     "throughput": """
         samples_per_sec, tokens_per_sec, tok/s, tps, train_samples_per_second, train_wps, wps
         train/tokens_per_sec, images_per_sec, throughput, time/fps, charts/SPS, img/sec
+        Tokens/s/device, ips
         throughput per GPU (TFLOP/s/GPU), throughput/device/tokens_per_sec, its/sec
     """,
     "gpu_memory": """
@@ -58,6 +61,7 @@ USED = {
     """,
     "reward": """
         rollout/ep_rew_mean, EpRewMean, AverageEpRet, episode_reward_mean, episodic_return
+        mean 100 episode reward, Mean Reward
         charts/episodic_return, rollout/return, eval/mean_reward
     """,
     "tokens": """

@@ -15,7 +15,9 @@ NAMES: dict[str, str] = {
         "sum_loss objective_loss net_loss ce_loss loss_ce cross_entropy cross_entropy_loss "
         "loss_cross_entropy cross_entropyloss xent crossentropy ce logloss log_loss mlogloss "
         "nll_loss loss_nll nll bpb bits_per_byte objective cost criterion mse rmse mae "
-        "train_output_loss lm_loss_value losses"
+        "train_output_loss lm_loss_value losses loss_loss tot_loss binary_logloss multi_logloss "
+        "binary_crossentropy categorical_crossentropy sparse_categorical_crossentropy "
+        "tot_loss_loss"
     ),
     "accuracy": (
         "accuracy acc top1 acc1 accuracy_top1 top_1 accuracy_top_1 acc_1 top1_acc top1_accuracy "
@@ -23,7 +25,7 @@ NAMES: dict[str, str] = {
         "acc_step batch_acc accuracy_epoch acc_epoch epoch_acc epoch_accuracy overall_accuracy "
         "categorical_accuracy sparse_categorical_accuracy binary_accuracy multiclass_accuracy "
         "metrics_accuracy_top1 metrics_accuracy metric_accuracy multiclassaccuracy token_accuracy "
-        "next_token_accuracy masked_accuracy mlm_accuracy accuracy_top_1_5"
+        "next_token_accuracy masked_accuracy mlm_accuracy accuracy_top_1_5 accu"
     ),
     "lr": (
         "lr learning_rate lr_0 lr_pg0 pg0_lr lr_group0 lr_group_0 learning_rate_0 lr0 "
@@ -50,14 +52,14 @@ NAMES: dict[str, str] = {
         "samples_per_sec samples_per_second samples_s samples_sec examples_per_sec "
         "examples_per_second examples_s ex_s images_per_sec images_per_second images_s images_sec "
         "imgs_sec img_s imgs_s img_sec tokens_per_sec tokens_per_second tok_s toks_s tokens_s "
-        "tokens_sec "
-        "tok_sec tps wps throughput tokens_per_second_per_gpu tokens_per_sec_per_gpu tgs "
-        "tokens_per_gpu_per_second tokens_gpu_s tok_s_gpu throughput_tokens_per_sec "
+        "tokens_sec tok_sec tps wps throughput tokens_per_second_per_gpu tokens_per_sec_per_gpu "
+        "tgs tokens_per_gpu_per_second tokens_gpu_s tok_s_gpu throughput_tokens_per_sec "
         "throughput_samples_per_sec throughput_device_tokens_per_sec throughput_device_tps "
         "device_tokens_per_sec throughput_samples_s throughput_per_gpu throughput_batches_per_sec "
         "steps_per_second steps_per_sec steps_s it_s its_per_sec iter_s its iterations_per_second "
-        "iterations_s batches_per_sec batches_s ups fps time_fps speed env_steps_per_second sps "
-        "charts_sps perf_total_fps"
+        "iterations_s batches_per_sec batches_s tokens_s_device tok_s_device tokens_s_gpu "
+        "samples_s_gpu ips ups fps time_fps speed env_steps_per_second sps charts_sps "
+        "perf_total_fps"
     ),
     "step_time": (
         "step_time time_per_step sec_per_step seconds_per_step s_per_step iter_time time_per_iter "
@@ -169,6 +171,6 @@ RATES = {
 
 RATE_WORDS = {
     "tps": "tokens/s", "wps": "tokens/s", "tgs": "tokens/s", "ups": "steps/s", "its": "steps/s",
-    "sps": "steps/s", "fps": "frames/s", "it": "steps/s",
+    "sps": "steps/s", "fps": "frames/s", "it": "steps/s", "ips": "samples/s",
 }  # fmt: skip
 """The same where the name is an abbreviation."""

@@ -153,6 +153,7 @@ def _rate(words: list[str]) -> str | None:
 
 def _spellings(name: str) -> tuple[str, ...]:
     plain = _OUTPUT.sub("", name) if "net output" in name else name
+    plain = plain.replace("'s ", " ")  # LightGBM: `valid_0's l2`
     bracket = _IN_BRACKETS.search(plain)
     if bracket is not None and "/" in bracket[1]:
         plain = plain[: bracket.start()]
@@ -176,6 +177,8 @@ def _readings(words: list[str]) -> Iterable[_Name]:
     if average is not None:
         left = [word for word in rest if word not in AVERAGES]
         yield _Name(tuple(left), split, average)
+        if len(left) > 1 and left[0].isdigit():  # `mean 100 episode reward`
+            yield _Name(tuple(left[1:]), split, average)
         yield _Name(_without_unit(left), split, average, unit=True)
     # A part of the data may be said twice: `train/train_loss`, `eval/val_loss`.
     if split is not None and _take_split(rest) is not None:
