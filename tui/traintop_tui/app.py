@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 BACK_TO_RUNS = -1
 """What the app ends with where the user wants to see the list of runs."""
+MASKED = 0.001
+"""Seconds; Textual takes a timer of none for one that never ends."""
 
 
 def _screen(module: str, name: str) -> Screen[Any]:
@@ -177,6 +179,10 @@ class TraintopApp(App[int]):
             yield SystemCommand(
                 f"Theme {name}", "Use this colour theme", lambda name=name: self._use_theme(name)
             )
+
+    def delay_update(self, delay: float = MASKED) -> None:
+        """Show another screen at once: it is there, and has nothing that a pause would mask."""
+        super().delay_update(min(delay, MASKED))
 
     # --- actions -----------------------------------------------------------------------------
 

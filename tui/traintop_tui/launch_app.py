@@ -21,6 +21,10 @@ from traintop_tui.hangup import at_hangup
 from traintop_tui.model import Model
 from traintop_tui.theme import TraintopTheme, load_themes
 
+YOUNG = 20_000
+"""New objects after which the garbage collector looks at them: a picture makes ten thousand, which
+it must not stop a dozen times to look at."""
+
 
 def make_app(
     sessions: Sequence[Session], settings: Settings, *, follow: bool = True
@@ -75,6 +79,7 @@ def run_app(sessions: Sequence[Session], settings: Settings) -> int:
     app.model.take([session.pump(time.time(), READ_BYTES) for session in sessions])
     at_hangup(app.model.jobs.close)
     gc.freeze()
+    gc.set_threshold(YOUNG)
     gc.enable()
     left_for = app.run(mouse=settings.mouse)
     if app.alarms is not None:

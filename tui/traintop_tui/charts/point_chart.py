@@ -26,6 +26,9 @@ def draw_points(
     *,
     log_x: bool = False,
     marked: float | None = None,
+    between: tuple[float, float] | None = None,
+    shown: tuple[float, float] | None = None,
+    faded: str | None = None,
     braille: bool = True,
 ) -> Rows:
     """Draw curves in exactly `height` rows of `width` cells.
@@ -37,6 +40,10 @@ def draw_points(
         height: Rows.
         log_x: Whether equal ratios of x are equal distances.
         marked: An x that is marked on the axis.
+        between: Two x at which there is a line down the plot.
+        shown: The least and greatest y in sight; what lies beyond them is marked at the edge. None:
+            all but outliers.
+        faded: The name of a curve that stands back behind the others.
         braille: False draws with ASCII characters only.
     """
     if width < 1 or height < 1:
@@ -53,29 +60,39 @@ def draw_points(
     curves = [
         Curve(
             name,
-            f"series{index % _STYLES}",
+            f"{'faded' if name == faded else 'series'}{index % _STYLES}",
             *binned(x, y, low, high, layout.columns),
+            faded=name == faded,
             tag=name[:1] if len(known) > 1 and name[:1].isascii() else "",
         )
         for index, (name, (x, y)) in enumerate(known.items())
     ]
     scale = layout.columns / (high - low)
-    marks: tuple[Mark, ...] = ()
-    if marked is not None and not (log_x and marked <= 0):
-        marks = (Mark(((math.log10(marked) if log_x else marked) - low) * scale, "analysis"),)
+
+    def columns_of(*places: float) -> tuple[float, ...]:
+        return tuple(
+            ((math.log10(x) if log_x else x) - low) * scale for x in places if x > 0 or not log_x
+        )
+
+    marks = tuple(Mark(at, "analysis") for at in columns_of(*_given(marked)))
     names: list[Run] = [(f"{c.tag}:{c.name}  ", c.style) for c in curves if c.tag]
     lows, highs = [curve.lo for curve in curves], [curve.hi for curve in curves]
-    extremes = data_range(lows, highs, log=False, robust=True) or (0.0, 1.0)
+    extremes = shown or data_range(lows, highs, log=False, robust=True) or (0.0, 1.0)
     plot = Plot(
         curves=tuple(curves),
         limits=choose_limits(*extremes, log=False),
         x_ticks=_ticks(low, high, scale, layout.columns, log_x),
         marks=marks,
+        rules=columns_of(*(between or ())),
         cursor=marks[0].column if marks else None,
         title=((f"{title}  ", "title"), *names),
         braille=braille,
     )
     return draw(plot, layout).rows
+
+
+def _given(value: float | None) -> tuple[float, ...]:
+    return () if value is None else (value,)
 
 
 def binned(x: Floats, y: Floats, low: float, high: float, columns: int) -> tuple[Floats, Floats]:

@@ -17,7 +17,7 @@ from traintop_tui.screens.analysis_picker import AnalysisPicker, Choice
 from traintop_tui.screens.run_screen import RunScreen, bindings_of
 from traintop_tui.widgets.changes_table import ChangesTable
 from traintop_tui.widgets.job_table import CheckpointTable, JobTable
-from traintop_tui.widgets.result_chart import ResultChart
+from traintop_tui.widgets.result_chart import ResultChart, is_list
 from traintop_tui.widgets.result_text import ResultText
 
 
@@ -48,9 +48,11 @@ class AnalysesScreen(RunScreen):
         self.query_one("#right").display = bool(shown)
         self.query_one("#right").set_class(len(shown) == 2, "-pair")
         for place, item in enumerate(shown):
-            # One that has ended with nothing to draw leaves the room to the reason.
-            ended = item.state in ("failed", "cancelled") and not item.points
-            self.query_one(f"#result-{place}").set_class(ended, "-text-only")
+            box = self.query_one(f"#result-{place}")
+            # What has nothing to draw, yet or at all, leaves the room to its words.
+            drawn = item.points or (item.result is not None and item.result.result)
+            box.set_class(not drawn, "-text-only")
+            box.set_class(is_list(item), "-list")
         super().redraw()
 
     def choose(self) -> None:

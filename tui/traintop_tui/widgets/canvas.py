@@ -89,6 +89,20 @@ class Canvas(Widget):
             strip = self._strips[y] = self._strip(self._rows[y])
         return strip
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Give Textual the lines of a region.
+
+        Without what it puts around the lines of other widgets: a canvas has no border, padding or
+        tint, and looking for them takes longer than drawing.
+        """
+        filters, (_, background) = self.get_line_filters(), self.background_colors
+        strips = [self.render_line(y) for y in crop.line_range]
+        for each in filters:
+            strips = [strip.apply_filter(each, background) for strip in strips]
+        if crop.column_span == (0, self.size.width):
+            return strips
+        return [strip.crop(*crop.column_span) for strip in strips]
+
     def _strip(self, row: Row) -> Strip:
         styles = host_of(self).chart_styles
         if self.model.view.ascii:
