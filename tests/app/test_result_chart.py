@@ -79,7 +79,7 @@ async def test_the_loss_is_drawn_over_the_learning_rate(opened, run_folder):
     write_result(result("lr_find", LR_FIND), run_dir=run_folder)
     async with opened(run_folder, ascii=True) as pilot:
         lines = await drawn(pilot)
-        assert "loss over learning rate, suggested 0.001" in lines[0]
+        assert "loss over learning rate, suggested 1.00e-03" in lines[0]
         assert all(f"1e{power}" in lines[-1] for power in (-6, -3))
         assert "*" in lines[-2]  # The suggestion is marked on the axis.
 

@@ -35,6 +35,24 @@ def test_logarithmic_places_are_labelled_by_powers_and_one_may_be_marked() -> No
     assert lines[-2].index("*") == pytest.approx((60 + 11) / 2, abs=3)
 
 
+def test_what_lies_beyond_the_values_in_sight_is_marked_at_the_edge() -> None:
+    losses = [2.3, 2.3, 2.2, 1.5, 1.0, 1.2, 900.0]
+    lines = drawn({"loss": (LRS, losses)}, log_x=True, shown=(1.0, 3.0))
+    assert "^1" in lines[0]
+    assert "^" in lines[1]
+    assert "3" in lines[1][:8]
+
+
+def test_two_places_have_lines_and_a_faded_curve_stands_back() -> None:
+    curves = {"raw": (LRS, LOSSES), "smooth": (LRS, LOSSES)}
+    rows = draw_points(curves, "title", 60, 14, log_x=True, between=(1e-4, 1e-2), faded="raw")
+    lines = [row_text(row) for row in rows]
+    assert sum(line.count("┊") == 2 for line in lines) > 5
+    styles = [style for row in rows for _, style in row]
+    assert "faded0" in styles[:4]  # its name in the title
+    assert "series1" in styles
+
+
 def test_linear_places_are_labelled_by_numbers() -> None:
     lines = drawn({"a": (range(101), [x * x for x in range(101)]), "b": ([0, 100], [0, 0])})
     assert "a:a" in lines[0]
