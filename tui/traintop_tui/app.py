@@ -289,11 +289,12 @@ class TraintopApp(App[int]):
         """
         try:
             job = self.model.start_analysis(name, checkpoint, without=without)
+        except NoTargetError:
+            self.ask_analysis(name, checkpoint)
+            return
         except TraintopError as error:
             title = f"Cannot start: {ANALYSES[name].title}"
             self.notify(str(error), title=title, severity="error", markup=False)
-            if isinstance(error, NoTargetError):
-                self.ask_analysis(name, checkpoint)
             return
         self.notify(
             f"on {job.checkpoint_name}; press 5 for its progress",

@@ -31,11 +31,13 @@ class JobTable(Canvas):
         top = self._top(height)
         for index, item in enumerate(items[top : top + max(height - 1, 0)], top):
             mark = ">" if index == selected else " "
-            compared = "c" if item in model.marked else " "
+            compared = ("c " if item in model.marked else "  ") if model.marked else ""
             where = item.checkpoint_name if item.step is None else f"step {item.step}"
             done, total = item.progress
             state = f"{item.state} {done / total:.0%}" if total else item.state
-            text = f"{mark}{compared}{fit(state, STATE_WIDTH)}{fit(item.title, TITLE_WIDTH)}{where}"
+            text = (
+                f"{mark} {compared}{fit(state, STATE_WIDTH)}{fit(item.title, TITLE_WIDTH)}{where}"
+            )
             style = STATE_STYLES.get(item.state, "label")
             rows.append(((fit(text, width), "selected" if index == selected else style),))
         problems = [line for each in model.damaged_results() for line in wrap(each, width)]
