@@ -284,8 +284,12 @@ class Admission:
         if record.rank not in (None, self._rank):
             return False
         recent = family.recent.setdefault(key, deque(maxlen=REPRINTED))
-        mine = (record.order if record.counted else (self.position.step, -1.0), numbers)
-        if recent and record.counted and recent[-1][0] == mine[0]:
+        order = record.order
+        if not record.counted or (record.split is not None and record.total):
+            order = self.position.step, order[1]  # It is the training that goes on, not its count.
+        mine = (order, numbers)
+        whole = record.count is not None or order[0].is_integer()
+        if recent and record.counted and whole and recent[-1][0] == mine[0]:
             return True
         if mine in (list(recent)[1:] if record.counted else recent):
             return not math.isnan(self.position.step)

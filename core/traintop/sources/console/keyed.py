@@ -94,6 +94,7 @@ def fields_of(line: str, numbers: Sequence[re.Match[str]], first: int, start: in
     ranges: set[int] = set()
     _compounds(line, numbers, first, skip, totals, ranges)
     previous: Field | None = None
+    lead = ""  # what stands before numbers that were passed over
     for index in range(first, count):
         found = numbers[index]
         field = Field(index, found[0])
@@ -107,6 +108,7 @@ def fields_of(line: str, numbers: Sequence[re.Match[str]], first: int, start: in
         field.key_start = begin
         if index in skip:
             field.kind = "skip"
+            lead += gap
             previous = None if index + 1 in ranges else field
             continue
         _read_unit(field, after)
@@ -147,7 +149,9 @@ def fields_of(line: str, numbers: Sequence[re.Match[str]], first: int, start: in
             field.kind = "skip"  # further numbers of a list
             continue
         field.total = totals.get(index, -1)
-        _name(field, gap, after, previous, path, line[start : found.start()], start)
+        rest = line[ends[field.total] :] if field.total >= 0 else ""
+        _name(field, gap, after, previous, path, line[start : found.start()], start, rest)
+        field.before, lead = lead + field.before, ""
         if previous is not None and _is_sentence(previous, field, gap):
             previous.kind, field.name = "skip", previous.name
         previous = field
@@ -168,7 +172,7 @@ def _compounds(
         end = numbers[i].end()
         after = line[end : end + 3]
         text = numbers[i][0]
-        if re.match(r"\.\d", after):
+        if re.match(r"\.\d|%\s?\|", after):
             skip.add(i)
         if i + 1 == count:
             continue
@@ -231,6 +235,7 @@ def _name(
     path: list[str],
     before: str,
     begin: int,
+    line_after: str,
 ) -> None:
     """Find the name before a number, or behind it; and whether it is a counter."""
     text = gap
@@ -258,12 +263,12 @@ def _name(
     field.leads = previous is None and not field.before.strip(" \t[(")
     if path and any(path) and field.name:
         field.name = "/".join([*filter(None, path), field.name])
-    _count(field, opener, after, previous)
+    _count(field, opener, after, previous, line_after)
     if not field.name and not field.counter and not opener:
         _name_behind(field, after)
 
 
-def _count(field: Field, opener: str, after: str, previous: Field | None) -> None:
+def _count(field: Field, opener: str, after: str, previous: Field | None, line_after: str) -> None:
     """Say whether a number counts, by its name or by how it is written."""
     if field.explicit and normal(field.name) in EPOCHS and not is_count(field.text):
         field.counter = "epoch"  # Hugging Face counts parts of epochs.
@@ -289,7 +294,8 @@ def _count(field: Field, opener: str, after: str, previous: Field | None) -> Non
             and words[-3:-1] != ["end", "of"]
         )
         if last in PLURAL and not (field.leads or not field.before.strip()):
-            amount = amount or whole != counted or counted != "steps"
+            beside_epoch = previous is not None and previous.counter in EPOCHS
+            amount = amount or (not beside_epoch and (whole != counted or counted != "steps"))
         if field.glued and field.unit not in ("it", "e"):
             amount = True
         if not amount:
@@ -305,7 +311,8 @@ def _count(field: Field, opener: str, after: str, previous: Field | None) -> Non
         epoch_before = previous is not None and bool(previous.counter)
         named = re.match(r"\s*(?:batches|steps|iters|iterations|it\b|\[)", after) is not None
         if not field.name or (bracketed and not is_metric(field.name)):
-            field.counter = "#"
+            pair = field.leads and re.match(r"\]\s?\[\d", line_after) is not None
+            field.counter = "epoch" if pair else "#"
             field.before += " " + field.name
         elif named and epoch_before:
             field.counter = "#"

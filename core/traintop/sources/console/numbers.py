@@ -73,4 +73,5 @@ def as_float(text: str) -> float:
 
 def is_count(text: str) -> bool:
     """Whether a number is whole as it is written: a step, never a measurement."""
+    text = text.removesuffix(".")  # at the end of a sentence
     return len(text) <= MAX_COUNT and (text.isdigit() or text.replace(",", "").isdigit())

@@ -41,6 +41,7 @@ _OUTPUT = re.compile(r"((?:Train|Test) net output #\d+): *$")
 _LED = re.compile(
     r"(train(?:ing)?|val(?:id)?(?:ation)?|eval(?:uation)?|test(?:ing)?|dev) ", re.IGNORECASE
 )
+_IS_BEST = re.compile(r"\bbest\b", re.IGNORECASE)
 _CLASSES = re.compile(r"Class\s{2,}Images\s")
 """The columns of ultralytics' validation, behind which a progress bar may stand."""
 _BEST = re.compile(
@@ -141,6 +142,7 @@ def plan_of(line: str, numbers: Sequence[re.Match[str]], units: Units) -> Plan:
     plan.discriminators = tuple(2 * f.index + 1 for f in fields if f.kind == "name")
     heads = _sections(fields)
     led = ""
+    best = _IS_BEST.search(line[prefix.end : numbers[first].start()]) is not None
     plan.split = prefix.split if prefix.split != "train" else None
     distinct = {head for head in heads.values() if head is not None}
     values: list[Value] = []
@@ -161,6 +163,10 @@ def plan_of(line: str, numbers: Sequence[re.Match[str]], units: Units) -> Plan:
         head = heads.get(field.index)
         if head is not None and len(distinct) > 1 and split_in(name) is None:
             name = f"{head}/{name}"
+        if not values:
+            best = best or _IS_BEST.search(line[prefix.end : field.key_start]) is not None
+        if best and "best" not in name.lower():
+            name = f"best {name}"
         word = _LED.match(name)
         if word is not None:
             led = word[1]
@@ -195,7 +201,8 @@ def plan_of(line: str, numbers: Sequence[re.Match[str]], units: Units) -> Plan:
     if plan.meter:
         plan.partial = _partial(plan)
     if counted is not None:
-        start = numbers[counted.part // 2].start()
+        bar = _BAR.search(line, prefix.end)
+        start = bar.start() if bar else numbers[counted.part // 2].start()
         head_text = re.sub(r"[\s\d.]+", "", line[prefix.end : start])[-60:]
         plan.family = f"{head_text}|{plan.step and plan.step.name}|{plan.epoch and plan.epoch.name}"
     else:

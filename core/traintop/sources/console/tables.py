@@ -20,6 +20,8 @@ from traintop.sources.console.vocabulary import (
 )
 
 MAX_COLUMNS = 256
+COUNTERS_AMONG = 3
+"""Among so many columns at the start counters are looked for."""
 MOST_ODD_LINES = 3
 """So many lines that are no rows end a table."""
 
@@ -27,12 +29,14 @@ _PAIR = re.compile(r"\s*[|│┃](\s*)([^|│┃]+?)\s*[|│┃]\s*([^|│┃]*?
 _BORDER = re.compile(r"[\s|+=_*╭╮╰╯─━│┃┌┐└┘├┤┬┴┼═╪┏┓┗┛┡┩┠┨╇┳┻╋╞╡-]+$")
 _CELLS = re.compile(r"\t[\t ]*|\s{2,}|\s*[|│┃]\s*")
 _FIRST = re.compile(
-    r"(?:[|│┃#]\s*)?(?:epochs?|iter|iteration|step|class|it|episode|update|round|ep)\b",
+    r"(?:[|│┃#]\s*)?(?:epochs?|iter|iteration|step|class|it|episode|update|round|ep)\b|E\s+#",
     re.IGNORECASE,
 )
-_NAME = re.compile(r"[^\W\d][\w ./@%#()+:'-]{0,60}$")
+_SHORT = {"E": "epoch", "#": "step"}
+"""spaCy's names of its first columns."""
+_NAME = re.compile(r"#$|[^\W\d][\w ./@%#()+:'-]{0,60}$")
 _BAR = re.compile(r":?\s+\d+%\s?\|")
-_SHARE = re.compile(r"(\d+)\s*/\s*(\d+)$")
+_SHARE = re.compile(r"(\d+)\s*/\s*\d+$")
 
 
 def is_border(line: str) -> bool:
@@ -121,20 +125,21 @@ def headings_of(line: str) -> Headings | None:
         cells = body.split(" ")
     if not 2 <= len(cells) <= MAX_COLUMNS or not all(map(_NAME.match, cells)):
         return None
-    first = normal(cells[0])
-    if first not in EPOCHS and first not in STEPS and first != "class" and first not in INNER:
-        return None
     plan = Plan()
     names = tuple(cleaned(cell) for cell in cells)
     plan.family = "table " + ",".join(names)[:200]
     plan.metric = any(is_metric(name) for name in names[1:])
-    if first == "class":
+    if normal(cells[0]) == "class":
         plan.split = "val"
-    elif first in EPOCHS:
-        plan.epoch = Count(1, first)
-    else:
-        plan.step = Count(1, first)
-    return Headings(names, plan, single)
+        return Headings(names, plan, single)
+    for place, cell in enumerate(cells[:COUNTERS_AMONG]):
+        name = _SHORT.get(cell, normal(cell))
+        if name in EPOCHS and plan.epoch is None:
+            plan.epoch = Count(place, name)
+        elif (name in STEPS or name in INNER) and plan.step is None:
+            plan.step = Count(place, name)
+    counters = [count.part for count in (plan.epoch, plan.step) if count is not None]
+    return Headings(names, plan, single) if 0 in counters else None
 
 
 class HeadedTable:
@@ -155,19 +160,21 @@ class HeadedTable:
         names, plan, single = self._headings
         body = line[prefix_of(line).end :].strip().removeprefix("|").strip()
         cells = [cell for cell in (body.split(" ") if single else _CELLS.split(body)) if cell]
+        if len(cells) > len(names):
+            words = tuple(word for name in names for word in name.split(" "))
+            names = words if len(words) == len(cells) else names
         if len(cells) < len(names) - (0 if single else 1) or (single and len(cells) != len(names)):
             self._odd += 1
             return None
-        share = _SHARE.match(cells[0])
-        first = share[1] if share else cells[0]
-        counted = plan.step is not None or plan.epoch is not None
-        if not (is_count(first) if counted else first == "all"):
+        counts = [_SHARE.sub(r"\1", cell) for cell in cells[:COUNTERS_AMONG]]
+        counters = [count.part for count in (plan.epoch, plan.step) if count is not None]
+        if not all(is_count(counts[part]) for part in counters) if counters else cells[0] != "all":
             self._odd += 1
             return None
         values: dict[str, float] = {}
-        for name, cell in zip(names[1:], cells[1:], strict=False):
+        for place, (name, cell) in enumerate(zip(names, cells, strict=False)):
             found = NUMBER_OR_SPELLED.match(cell)
-            if found is None or normal(name) in NOT_METRICS or not name:
+            if found is None or place in counters or normal(name) in NOT_METRICS or not name:
                 continue
             rest = cell[found.end() :]
             if rest[:1] not in ("", ":", "%", " ", ")") and not rest.isalpha():
@@ -178,7 +185,7 @@ class HeadedTable:
         if not values:
             return None
         self._odd = 0
-        record = Record(plan, ["", first], number, values)
-        record.replaces = counted
-        record.certain = not counted
+        record = Record(plan, counts, number, values)
+        record.replaces = bool(counters)
+        record.certain = not counters
         return record

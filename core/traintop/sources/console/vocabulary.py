@@ -11,7 +11,7 @@ from traintop.sources.roles import role_of
 STEPS = (
     "global_step", "global_steps", "global_iter", "global_iteration", "global_batch_idx",
     "trainer/global_step", "total_steps_done", "completed_steps", "completed_step",
-    "optimizer_step", "opt_step", "num_updates", "num_update", "train_num_updates",
+    "optimizer_step", "opt_step", "up.", "num_updates", "num_update", "train_num_updates",
     "valid_num_updates", "n_updates", "updates", "update", "current_steps", "current_step",
     "train_step", "training_step", "train_iter", "total_timesteps", "num_timesteps", "timesteps",
     "timestep", "total_env_steps", "env_steps", "environment_steps", "env_step",
@@ -43,7 +43,8 @@ EPOCHS = frozenset(
 NOT_COUNTED = frozenset(
     {
         "per", "total", "max", "num", "number", "warmup", "best", "last", "next", "first", "every",
-        "each", "remaining", "save", "eval", "log", "logging", "of", "maximum", "min", "n", "from",
+        "each", "remaining", "save", "log", "fps", "time", "loss", "rate", "size", "mean",
+        "avg", "logging", "of", "maximum", "min", "n", "from",
         "every_n", "warm", "previous", "prev", "seconds", "steps", "accumulation", "patience",
     }
 )  # fmt: skip
