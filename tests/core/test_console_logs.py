@@ -40,7 +40,7 @@ def test_log(name: str) -> None:
     found, _ = points("\n".join(lines).encode() + b"\n")
     for series, (count, last) in expected.items():
         table, _, key = series.partition(":")
-        of_series = found[(table, key) if table in ("val", "test") else ("train", series)]
+        of_series = found[(table, key) if key and table in ("val", "test") else ("train", series)]
         assert len(of_series) == count, series
         assert last is None or of_series[-1][1] == last, series
 

@@ -112,6 +112,15 @@ class Decoder(Protocol):
 
 
 @runtime_checkable
+class Settling(Decoder, Protocol):
+    """A format whose records may wait for the line that follows them."""
+
+    def settle(self) -> list[Item]:
+        """Hand over records that wait, though more may come: nothing has come for a while."""
+        ...
+
+
+@runtime_checkable
 class Forkable(Decoder, Protocol):
     """A format whose records stand by themselves, so that a file may be read from its end.
 

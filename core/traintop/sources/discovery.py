@@ -80,6 +80,8 @@ class Discovery:
         self._only_file = False
         self._own: Path | None = None
         self._with_rows: set[Path] = set()
+        self._printed = False
+        """Whether one of the files is console text."""
         self._other_runs: set[Path] = set()
         self._with_loss: set[Path] = set()  # tables and histories that have the training loss
         self._texts: set[Path] = set()
@@ -266,7 +268,7 @@ class Discovery:
             if has_training_loss(kind, head):
                 self._with_loss.add(path)
         elif not head or (kind == "text" and (log or metrics or _TEXT_LOG.fullmatch(name))):
-            self._add(path)
+            self._add(path, printed=True)
             self._texts.add(path)
         elif " " in kind:
             self._passed.add(path)
@@ -323,7 +325,13 @@ class Discovery:
         self._with_loss.add(newest)
         self._passed.update(state.path for state in found[:-1])
 
-    def _add(self, path: Path, with_rows: bool = False, table: str | None = None) -> None:
+    def _add(
+        self,
+        path: Path,
+        with_rows: bool = False,
+        table: str | None = None,
+        printed: bool = False,
+    ) -> None:
         if len(self._files) >= MAX_FILES:
             self._left_out[path] = f"more than {MAX_FILES} files"
             return
@@ -331,7 +339,10 @@ class Discovery:
         taken = {file.table for file in self._files.values()}
         while table in taken:
             table += "+"
-        self._files[path] = RunFile(path, table, alone=not self._with_rows)
+        # Of what is printed nobody knows before whether it holds rows.
+        alone = not self._with_rows and not (printed and self._printed)
+        self._files[path] = RunFile(path, table, alone=alone)
+        self._printed = self._printed or printed
         if with_rows:
             self._with_rows.add(path)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from traintop.records import Item, LayerNames, News, Older, Reread, Reset, SourceReport
 from traintop.sources.backwards import HEAD_SIZE, Backwards
-from traintop.sources.decoder import Forkable, Resumable
+from traintop.sources.decoder import Forkable, Resumable, Settling
 from traintop.sources.lines import LineSplitter
 from traintop.sources.mark import Mark
 from traintop.sources.tail import HEAD, Chunk, FileTail
@@ -134,6 +134,8 @@ class FileSource:
             self._lines.clear()
             self._untold = b""
         items += self._take(chunk)
+        if not chunk.data and isinstance(self._decoder, Settling):
+            items += self._decoder.settle()
         if self._history is not None and len(chunk.data) < max_bytes:
             items.append(self._read_history(self._history))
         return items

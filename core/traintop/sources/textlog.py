@@ -61,6 +61,11 @@ class TextLog:
             text, self._rest = text[:end], text[end:]
         return self._take(text) if text else []
 
+    def settle(self) -> list[Item]:
+        """Hand over records that wait for the line that follows them."""
+        self._reader.settle()
+        return self._rows()
+
     def finish(self) -> list[Item]:
         """Hand over what was held back: an unfinished line, and records not yet believed."""
         rest, self._rest = self._rest, ""
@@ -89,7 +94,7 @@ class TextLog:
         if not plain:
             lines = [clean(line) for line in lines]
         elif "\t" in text:
-            lines = text.expandtabs(TAB).removesuffix("\n").split("\n")
+            lines = [x.expandtabs(TAB).rstrip() if "\t" in x else x for x in lines]
         self.tally.lines += len(lines)
         return [LogLines(lines=lines, steps=steps), *self._rows()]
 

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 FAR = 20.0
 FAR_AT_LEAST = 1000.0
+STRIDES = 20.0
+"""Before two records have told how far they lie apart, and then."""
 
 
 class Place(NamedTuple):
@@ -48,6 +50,8 @@ class Position:
         self.epoch = math.nan
         self.axis: Axis | None = None
         self._top = 0.0
+        self.stride = math.nan
+        """The last increment of the step."""
         self._base = math.nan
         self._loops: dict[str, _Loop] = {}
         self._main_total = 0.0
@@ -59,8 +63,13 @@ class Position:
 
     @property
     def horizon(self) -> float:
-        """A counter beyond this is none: what ranks write at once may run into one number."""
-        return FAR * max(self._top, FAR_AT_LEAST)
+        """A counter of a line that is not the training's own, beyond this, counts something else.
+
+        So does what several ranks write at once and what runs into one number.
+        """
+        if math.isnan(self.stride):
+            return FAR * max(self._top, FAR_AT_LEAST)
+        return self.step + STRIDES * self.stride
 
     def enter_epoch(self, epoch: float) -> None:
         """Take in a heading that names an epoch."""
@@ -89,6 +98,8 @@ class Position:
         """Stand where a record stands."""
         if record.split is None and record.total and not self._main_total:
             self._main_total = record.total
+        if place.step > self.step:
+            self.stride = place.step - self.step
         self.step, self.axis = place.step, place.axis
         self._top = max(self._top, place.step)
 

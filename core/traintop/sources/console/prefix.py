@@ -69,8 +69,9 @@ def prefix_of(line: str) -> Prefix:
         for group in ("rank", "named"):
             if found[group] is not None:
                 rank = found.start(group)
-        if found["logger"] is not None:
-            split = SPLITS.get(str(found["logger"]).lower(), split)
+        logger: str | None = found["logger"]
+        if logger is not None:
+            split = SPLITS.get(logger.lower(), split)
         end = found.end()
     while end < len(line) and line[end].isspace():
         end += 1

@@ -80,12 +80,14 @@ _METRIC_WORDS = frozenset(
     }
 )  # fmt: skip
 _SETTINGS_TOO = frozenset({"lr", "rate", "norm", "scale", "weight", "coef", "target", "threshold"})
-_SPLIT_WORD = re.compile(
+_SPLIT_RATE = re.compile(r"(?:/|per[_ ]?)s(?:ec(?:ond)?)?$")
+_WORD = re.compile(
     r"(?<![A-Za-z])(train(?:ing)?|val(?:id)?(?:ation)?|valid(?:ating)?|eval(?:uation|uate|uating)?"
     r"|test(?:ing)?|dev)(?:_inner)?(?:[ _]?(?:set|data|dataset|results?|metrics?|stats?|loss|epoch"
     r"|performance|step|iter|net))?(?![A-Za-z])",
     re.IGNORECASE,
 )
+_RATE = re.compile(r"(?:/|per[_ ]?)s(?:ec(?:ond)?)?$")
 _WORD = re.compile(r"[a-z][a-z0-9]*(?:@\d+)?")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
@@ -99,7 +101,9 @@ def normal(name: str) -> str:
 def is_metric(name: str) -> bool:
     """Whether a name says by itself that it measures the training."""
     words = set(_WORD.findall(_CAMEL.sub(" ", name).lower()))
-    return not _METRIC_WORDS.isdisjoint(words) or role_of(name) is not None
+    if not _METRIC_WORDS.isdisjoint(words) or role_of(name) is not None:
+        return True
+    return _RATE.search(name) is not None
 
 
 @lru_cache(maxsize=4096)
