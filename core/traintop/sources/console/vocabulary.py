@@ -80,8 +80,7 @@ _METRIC_WORDS = frozenset(
     }
 )  # fmt: skip
 _SETTINGS_TOO = frozenset({"lr", "rate", "norm", "scale", "weight", "coef", "target", "threshold"})
-_SPLIT_RATE = re.compile(r"(?:/|per[_ ]?)s(?:ec(?:ond)?)?$")
-_WORD = re.compile(
+_SPLIT_WORD = re.compile(
     r"(?<![A-Za-z])(train(?:ing)?|val(?:id)?(?:ation)?|valid(?:ating)?|eval(?:uation|uate|uating)?"
     r"|test(?:ing)?|dev)(?:_inner)?(?:[ _]?(?:set|data|dataset|results?|metrics?|stats?|loss|epoch"
     r"|performance|step|iter|net))?(?![A-Za-z])",
