@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,46 +20,58 @@ KEPT = 0.9
 """The share of its throughput that a run beside an analysis should keep."""
 BEFORE, MEANWHILE = 50, 8
 """Records that a comparison takes from before, at most and at least a quarter of it, and since."""
+LOOKED_AT = 10 * BEFORE
+"""Newest records that are looked at: not every one need say its throughput."""
+
+
+class Rates(NamedTuple):
+    """The throughput of the newest records."""
+
+    records: int
+    """How many there are in all."""
+    newest: Floats
+    """Shape (at most `LOOKED_AT`,); NaN where unknown."""
 
 
 class LiveThroughput:
     """Compares throughput since its making with that before; says so once when it has dropped.
 
     Args:
-        throughput: The run's, by record, as far as it is known now; None: it is still being read.
+        throughput: The run's, as far as it is known now; None: it is still being read.
     """
 
-    def __init__(self, throughput: Callable[[], Floats | None]) -> None:
+    def __init__(self, throughput: Callable[[], Rates | None]) -> None:
         self._throughput = throughput
-        self._begun: int | None = None
+        self._begun: Rates | None = None
         self._told = False
 
     def check(self) -> str | None:
         """A sentence where the run has become slower."""
-        values = None if self._told else self._throughput()
-        if values is None:
+        rates = None if self._told else self._throughput()
+        if rates is None:
             return None
         if self._begun is None:
-            self._begun = len(values)
-        text = slowdown(values[: self._begun], values[self._begun :])
+            self._begun = rates._replace(newest=rates.newest.copy())
+        since = max(rates.records - self._begun.records, 0)
+        text = slowdown(self._begun.newest, rates.newest[max(len(rates.newest) - since, 0) :])
         self._told = text is not None
         return text
 
 
-def of_session(session: Session) -> Floats | None:
+def of_session(session: Session) -> Rates | None:
     """The throughput of a session that somebody else reads."""
     run = session.run()
     return None if run is None else rate(run, session.catalogue)
 
 
-def followed(path: Path) -> Callable[[], Floats | None]:
+def followed(path: Path) -> Callable[[], Rates | None]:
     """The throughput of a run that nobody else reads: each call reads what is new."""
     try:
         session = Session(path, Settings(), judge=False)
     except TraintopError:
         return lambda: None  # no run that could be slowed down
 
-    def read() -> Floats | None:
+    def read() -> Rates | None:
         return None if session.pump(time.time()).more else of_session(session)
 
     return read
@@ -86,20 +99,17 @@ def slowdown(before: Floats, since: Floats) -> str | None:
     )
 
 
-def rate(run: Run, catalogue: Catalogue) -> Floats:
-    """The run's throughput by record: its own series, else steps a second from its clock.
-
-    Shape (records,); NaN where unknown.
-    """
+def rate(run: Run, catalogue: Catalogue) -> Rates:
+    """The run's throughput by record: its own series, else steps a second from its clock."""
     ref = catalogue.by_role(run, "throughput")
     if ref is not None:
-        return run.tables[ref.table].series[ref.name].values()
+        values = run.tables[ref.table].series[ref.name].values()
+        return Rates(len(values), values[-LOOKED_AT:])
     table = run.main
     if table is None or len(table) < 2:
-        return np.empty(0)
-    step, clock = table.step, table.time
-    rows = min(len(step), len(clock))  # another thread may be appending
-    steps, seconds = np.diff(step[:rows]), np.diff(clock[:rows])
+        return Rates(0, np.empty(0))
+    step, clock = table.along("time")
+    steps, seconds = (np.diff(each[-LOOKED_AT - 1 :]) for each in (step, clock))
     rates = np.full(len(steps), np.nan)
     np.divide(steps, seconds, out=rates, where=seconds > 0)
-    return rates
+    return Rates(len(step) - 1, rates)

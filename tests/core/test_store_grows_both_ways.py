@@ -268,6 +268,19 @@ def test_the_heat_map_shows_infinities_and_only_the_layers_in_sight():
     assert reduced.nonfinite.tolist() == [0, 1, 0, 0, 0]
 
 
+def test_a_sample_of_a_layer_is_spread_over_the_window():
+    layers = LayerTable(LayerNames(names=("a", "b")))
+    for first in (500, 0):
+        steps = np.arange(first, first + 500.0)
+        stats = {"grad_norm": np.stack([steps, -steps], axis=1)}
+        layers.prepend(LayerBlock(step=steps, train_mode=np.full(500, 1, np.int8), stats=stats))
+    values, records = layers.sample("grad_norm", "b", 100, 899, 100)
+    assert records == 800
+    assert values.tolist() == [-step for step in range(100, 900, 8)]
+    assert layers.sample("grad_norm", "a", 10, 12, 100)[0].tolist() == [10, 11, 12]
+    assert layers.sample("grad_norm", "nowhere", 10, 12, 100)[1] == 0
+
+
 def test_newest_first_is_the_run_in_order(storage):
     """Tables, layers, events and log, in pieces that come newest first."""
 

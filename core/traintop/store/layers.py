@@ -172,6 +172,25 @@ class LayerTable:
             stats={name: stat.values.at(at) for name, stat in self._stats.items()},
         )
 
+    def sample(
+        self, stat: str, layer: str, first: float, last: float, most: int
+    ) -> tuple[Floats, int]:
+        """Return values of one layer from steps [first, last], and how many records these have.
+
+        Of more than `most` records evenly spaced ones are looked at: each lies in a page of its
+        own.
+        """
+        names = self.layer_names(stat)
+        start, steps = self._step.placed()
+        low = int(np.searchsorted(steps, first))
+        high = int(np.searchsorted(steps, last, side="right"))
+        count = max(high - low, 0)
+        if layer not in names or stat not in self._stats:
+            return np.empty(0), 0
+        values = self._stats[stat].values.between(start + low, start + high)
+        stride = -(-count // most) if count > most else 1
+        return values[::stride, names.index(layer)], count
+
     def reduce_layer(self, stat: str, layer: str, step_edges: Floats) -> Reduced | None:
         """Reduce a statistic of one layer to columns of steps; None where it has none."""
         names = self.layer_names(stat)

@@ -138,7 +138,8 @@ class Storage:
     """
 
     def __init__(self, folder: Path | None = None, in_memory: int = IN_MEMORY) -> None:
-        self._folder = folder
+        self.folder = folder
+        """Where the file is, or would be; None where everything stays in memory."""
         self._left = in_memory
         self._lock = threading.Lock()
         self._fd: int | None = None
@@ -154,7 +155,7 @@ class Storage:
         with self._lock:
             # Room in memory that a larger buffer replaces is not given back: it doubles, so that
             # all that came before is no larger than what is there.
-            if self._folder is not None and size >= LEAST_IN_FILE and size > self._left:
+            if self.folder is not None and size >= LEAST_IN_FILE and size > self._left:
                 found = self._in_file(shape, kind, size)
                 if found is not None:
                     return found
@@ -163,7 +164,7 @@ class Storage:
 
     def give_up(self, error: OSError) -> None:
         """Keep everything in memory from now on."""
-        self._folder = None
+        self.folder = None
         why = error.strerror or str(error)
         self.problem = f"long series are kept in memory: the file for them cannot be written: {why}"
 
@@ -195,11 +196,11 @@ class Storage:
         return FileBuffer(self._fd, arena.offset + at, array)
 
     def _open(self) -> int:
-        assert self._folder is not None  # noqa: S101 - only called where there is one
+        assert self.folder is not None  # noqa: S101 - only called where there is one
         if not hasattr(os, "pwrite"):
             raise OSError("this system cannot write to a file that is mapped")
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.TemporaryFile(dir=self._folder) as file:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=self.folder) as file:
             fd = os.dup(file.fileno())
         weakref.finalize(self, os.close, fd)
         return fd

@@ -10,6 +10,9 @@ from traintop_tui.charts.numbers import format_value
 from traintop_tui.layer_order import STATISTICS
 from traintop_tui.widgets.canvas import Canvas, pad_rows
 
+MOST = 4096
+"""Records that are counted; of more of them, evenly spaced ones."""
+
 
 class LayerHistogram(Canvas):
     """A histogram of the records in the window of the view."""
@@ -22,12 +25,10 @@ class LayerHistogram(Canvas):
         name = choice.selected(layers, model.step) if layers is not None else None
         if layers is None or name is None:
             return pad_rows([], width, height)
-        first, last = model.window
-        rows = (layers.step >= first) & (layers.step <= last)
-        column = layers.layer_names(choice.stat).index(name)
-        values = layers.matrix(choice.stat)[: len(rows)][rows[: len(layers)], column]
+        values, records = layers.sample(choice.stat, name, *model.window, MOST)
+        share = f" of {records}" if records > len(values) else ""
         values = values[np.isfinite(values)]
-        title = f"{STATISTICS.get(choice.stat, choice.stat)} of {len(values)} records"
+        title = f"{STATISTICS.get(choice.stat, choice.stat)} of {len(values)}{share} records"
         head = pad_rows([((title, "title"),)], width, 1)
         if not len(values) or height < 2:
             return (*head, *pad_rows([], width, height - 1))
