@@ -192,7 +192,8 @@ class Session:
         reading = unchecked or any(source.pending for source in self._sources)
         if not reading:
             self._show()
-            self.indexes.write(self._sources, self._filling)
+            if self._caught_up:  # The whole history is shown first.
+                self.indexes.write(self._sources, self._filling)
         news = [] if reading or not self._judging else self._judge(JUDGED_RECORDS)
         if any(came) and (self._caught_up or self.path == STANDARD_INPUT):
             self._watch.heard(now)
