@@ -120,7 +120,8 @@ class Catalogue:
         for each in series:
             choice = chosen.get(each, Choice(None, ""))
             said: RoleFrom | None = "name" if choice.role else None
-            said = origins.get(each, said) if each in given else said
+            if each in given:
+                said = origins[each]
             refs.append(
                 SeriesRef(
                     *each,

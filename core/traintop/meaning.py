@@ -54,16 +54,23 @@ class Meaning(msgspec.Struct, frozen=True, kw_only=True):
         return "constant" if self.constant else "average" if self.averaged else ""
 
 
-def meanings(run: Run, refs: Sequence[SeriesRef]) -> dict[str, Meaning]:
-    """Say of each series, by label, what it is; a sample of its values is looked at."""
+def meanings(run: Run, refs: Sequence[SeriesRef], *, grids: bool = True) -> dict[str, Meaning]:
+    """Say of each series, by label, what it is; a sample of its values is looked at.
+
+    Args:
+        run: Whose series.
+        refs: The series.
+        grids: Whether to find the grids on which values were written, which takes longest.
+    """
     found: dict[str, Meaning] = {}
     samples = {ref.label: _sample(run, ref) for ref in refs}
     derived = _copies(refs, samples)
+    means = _means(refs)
     bits: set[str] = set()
     for ref in refs:
         if ref.label in derived:
             continue
-        origin = _source_of(run, ref, refs, samples)
+        origin = means.get(ref.label) or _source_of(run, ref, refs, samples)
         if origin is not None:
             derived[ref.label] = origin
             if origin[1] == "2^":
@@ -79,7 +86,7 @@ def meanings(run: Run, refs: Sequence[SeriesRef]) -> dict[str, Meaning]:
             averaged=ref.averaged,
             unit="bits" if ref.label in bits else ref.unit,
             constant=constant,
-            quantum=quantum_of(values),
+            quantum=quantum_of(values) if grids else None,
         )
     return found
 
@@ -116,6 +123,21 @@ def _copies(refs: Sequence[SeriesRef], samples: dict[str, Sample]) -> dict[str, 
     return copies
 
 
+def _means(refs: Sequence[SeriesRef]) -> dict[str, tuple[str, str]]:
+    """Find averages without a role whose series stands beside them; of the same table first."""
+    plain: dict[tuple[str, ...], list[SeriesRef]] = {}
+    for ref in refs:
+        if ref.averaged is None:
+            plain.setdefault(_base(ref.name), []).append(ref)
+    means: dict[str, tuple[str, str]] = {}
+    for ref in refs:
+        same = plain.get(_base(ref.name), []) if ref.averaged and ref.role is None else []
+        if same:
+            beside = next((each for each in same if each.table == ref.table), same[0])
+            means[ref.label] = beside.label, "mean"
+    return means
+
+
 def _source_of(
     run: Run, ref: SeriesRef, refs: Sequence[SeriesRef], samples: dict[str, Sample]
 ) -> tuple[str, str] | None:
@@ -127,11 +149,6 @@ def _source_of(
     elif _ERROR.search(_CAMEL.sub("_", ref.name)):
         tests = [("1 -", _complements(1.0)), ("100 -", _complements(100.0))]
         others = [other for other in refs if "acc" in (other.role or other.name).lower()]
-    elif ref.averaged is not None and ref.role is None:
-        base = _base(ref.name)
-        same = [each for each in refs if each.averaged is None and _base(each.name) == base]
-        same.sort(key=lambda other: other.table != ref.table)
-        return (same[0].label, "mean") if same else None
     else:
         return None
     # The one beside it and of the same part of the data is the likeliest.

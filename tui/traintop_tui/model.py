@@ -32,6 +32,9 @@ from traintop_tui.panels import (
 )
 from traintop_tui.view import Extent
 
+MOST_MARKED = 200
+"""Series that are looked at for copies and means unasked: a thousand take a tenth of a second."""
+
 
 class Model(AnalysesModel):
     """The state behind the screens. Knows no widget; everything that a key changes is here."""
@@ -44,6 +47,8 @@ class Model(AnalysesModel):
         self.layers = LayerChoice()
         self._flat: dict[Series, tuple[int, bool]] = {}
         """Series -> its size when it was last looked at, and whether it was flat then."""
+        self._labelled: tuple[list[SeriesRef], dict[str, SeriesRef]] = [], {}
+        """The series as they were last named, and the same by label."""
         self._meanings: tuple[Run, int, dict[str, Meaning]] | None = None
         """A run, its size when it was last looked at, and what its series were found to be."""
 
@@ -111,7 +116,7 @@ class Model(AnalysesModel):
         size = len(run.main) if run.main is not None else 0
         known = self._meanings
         if known is None or known[0] is not run or size >= 2 * known[1]:
-            found = meanings(run, self.session.catalogue.refs(run))
+            found = meanings(run, self.session.catalogue.refs(run), grids=False)
             known = self._meanings = run, size, found
         meaning = known[2].get(label)
         return "" if meaning is None else meaning.mark
@@ -126,7 +131,9 @@ class Model(AnalysesModel):
         """Say of a series what its role is, who says so if not its name, and what it is besides."""
         run = self.run
         refs = [] if run is None else self.catalogue.refs(run)
-        ref = next((ref for ref in refs if ref.label == label), None)
+        if refs is not self._labelled[0]:
+            self._labelled = refs, {ref.label: ref for ref in refs}
+        ref = self._labelled[1].get(label)
         if ref is None:
             return ""
         by = f" by {ref.role_from}" if ref.role_from in ("you", "settings") else ""
@@ -272,7 +279,9 @@ class Model(AnalysesModel):
         self.update = updates[self._session]
         if self.replay is not None and self.replay.source is not self.whole_run:
             self.stop_replay()  # Its file was replaced: there is another run now.
-        if self.run is not None and not self.update.more:
+        run = self.whole_run
+        few = run is not None and len(self.session.catalogue.refs(run)) <= MOST_MARKED
+        if few and not self.update.more:
             self.mark_of("")  # Now, and not while a frame is drawn.
         if self.growing:
             self.gpu_history.add(self.gpu.samples, self.extent[1])
