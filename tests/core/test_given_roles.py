@@ -9,8 +9,11 @@ import pytest
 from run_files import write_run
 from traintop.given_roles import FILE, GivenRoles
 from traintop.kept_file import MOST_BYTES
+from traintop.records import Finding
 from traintop.session import Session, read_whole
 from traintop.settings import Settings
+from traintop.sources.layout import KEPT_FILES
+from traintop.triage import Triage
 
 NOW = 1_800_000_500.0
 
@@ -88,3 +91,17 @@ def test_a_file_that_is_replaced_keeps_its_roles(tmp_path):
     session.pump(NOW + 1)
     session.pump(NOW + 2)
     assert session.catalogue.by_role(session.run(), "loss/train").label == "x"
+
+
+def test_what_is_kept_beside_a_run_is_not_read_as_one_of_its_files(tmp_path):
+    (tmp_path / "log.jsonl").write_text("".join(f'{{"step": {n}, "x": 1.0}}\n' for n in range(9)))
+    session = Session(tmp_path, Settings())
+    session.pump(NOW)
+    session.give_role("x", "loss/train")
+    Triage.load(tmp_path).toggle_mute(
+        Finding(id="plateau", severity="info", title="", onset_step=0, detected_step=0)
+    )
+    again = read_whole(tmp_path, Settings())
+    assert [report.path.name for report in again.reports()] == ["log.jsonl"]
+    assert set(KEPT_FILES) <= {path.name for path in tmp_path.iterdir()}
+    assert again.catalogue.by_role(again.run(), "loss/train").label == "x"

@@ -12,7 +12,7 @@ from traintop.errors import PathError
 from traintop.sources import trainer_state
 from traintop.sources.checkpoints import CheckpointFile, is_checkpoint, order, step_of
 from traintop.sources.compressed import SUFFIXES
-from traintop.sources.layout import OWN_FILES, OWN_RECORDS, SKIPPED_FOLDERS, own_folder
+from traintop.sources.layout import KEPT_FILES, OWN_FILES, OWN_RECORDS, SKIPPED_FOLDERS, own_folder
 from traintop.sources.newest import find_runs, find_store_runs
 from traintop.sources.path_check import check_format, check_readable
 from traintop.sources.registry import STANDARD_INPUT, format_of, head_of, holds_metrics
@@ -237,6 +237,8 @@ class Discovery:
     def _consider(self, path: Path) -> None:
         """Follow a file if its name and first bytes say that it is one of the run's."""
         name = path.name
+        if name in KEPT_FILES:
+            return
         if name in OWN_FILES:
             self._consider_own(path)
             return

@@ -15,6 +15,9 @@ OWN_RECORDS = ("train_diagnostics.jsonl", "val_diagnostics.jsonl", "layers.jsonl
 OWN_FILES = ("run.json", *OWN_RECORDS, "events.jsonl")
 """The files of diagnostics format v1."""
 
+KEPT_FILES = ("traintop-triage.json", "traintop-roles.json")
+"""What traintop itself keeps beside a run: what a person has decided of it."""
+
 OWN_FOLDERS = ("", "results/diagnostics", "diagnostics")
 """Where below a run's folder its diagnostics may be."""
 
