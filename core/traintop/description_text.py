@@ -149,7 +149,7 @@ def _how_to_correct(description: Description) -> Iterator[str]:
         names = ", ".join(repr(_clean(name)) for name in description.unused)
         yield from _wrapped(f"the settings speak of {names}, which no series is called", 2)
     free = (each for each in description.series if not (each.role or each.constant))
-    name = _clean(next(free, description.series[0]).name)
+    name = next((_clean(series.name) for series in free), "a column")
     name = name.replace("\\", "\\\\").replace('"', '\\"')
     yield "  to correct a role, press R in the app, or write in traintop.toml:"
     yield f'    [roles]\n    "{name}" = "loss/val"      # any role above, or "none"'

@@ -312,6 +312,8 @@ class Discovery:
             self._left_out[path] = "per-layer statistics are read of rank 0 only"
         elif not rank or path.name in OWN_RECORDS:
             self._add(path, with_rows=path.name in OWN_RECORDS)
+            if path.name == OWN_RECORDS[0]:
+                self._with_loss.add(path)
 
     def _consider_state(self, path: Path) -> None:
         """Follow the newest of the histories that a training has saved with its checkpoints."""
