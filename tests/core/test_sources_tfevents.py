@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from event_files import crc32c, event, event_file, field, masked, record, simple, tensor
 from traintop.records import Item, Reset, Rows
 from traintop.sources.registry import format_of, open_source
+from traintop.sources.scalars import Placer
 from traintop.sources.tfevents.crc32c import checksum
 from traintop.sources.tfevents.decoder import EventFile
 from traintop.sources.tfevents.folder import EventFolder
-from traintop.sources.tfevents.placing import Placer
 
 Curve = list[tuple[float, float]]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -16,7 +17,7 @@ from traintop.sources.layout import KEPT_FILES, OWN_FILES, OWN_RECORDS, SKIPPED_
 from traintop.sources.newest import find_runs, find_store_runs
 from traintop.sources.path_check import check_format, check_readable
 from traintop.sources.registry import STANDARD_INPUT, format_of, head_of, holds_metrics
-from traintop.sources.stores import Store, events_table, file_store, store_of
+from traintop.sources.stores import DATABASES, Store, events_table, file_store, store_of
 from traintop.sources.table_names import RANK, table_of
 from traintop.sources.tail import HEAD
 from traintop.sources.twins import has_training_loss, twin_of
@@ -197,7 +198,12 @@ class Discovery:
         self._forget_checkpoints(folder, {entry.name for entry in listed})
         found: list[Path] = []
         # What W&B keeps in the folders of a run is in its file as well.
-        closed = store_of({entry.name for entry in listed}) == "wandb"
+        store = store_of({entry.name for entry in listed})
+        closed = store in ("wandb", "mlflow", "dvclive")
+        if store in ("mlflow", "dvclive") and not self._only_file:
+            if folder not in self._files:
+                self._add(folder, with_rows=True, table=store)
+            listed = []
         for entry in listed:
             path = Path(entry.path)
             if is_checkpoint(entry):
@@ -245,6 +251,9 @@ class Discovery:
         store = file_store(name)
         if store is not None:
             self._consider_store(path, store)
+            return
+        if name.endswith(DATABASES):
+            self._consider_database(path)
             return
         if path.parent.name == "wandb" and name.startswith("debug"):
             return  # what W&B says of itself
@@ -299,6 +308,14 @@ class Discovery:
             self._add(path, with_rows=True, table="history")
         elif path.parent not in self._files:
             self._add(path.parent, with_rows=True, table=events_table(path.parent, self._root))
+
+    def _consider_database(self, path: Path) -> None:
+        """Follow a database that a tracker keeps its runs in."""
+        with contextlib.suppress(OSError):
+            if format_of(path, head_of(path)) in ("trackio", "mlflow"):
+                self._add(path, with_rows=True)
+                return
+        self._passed.add(path)
 
     def _consider_own(self, path: Path) -> None:
         """Follow a file of our own format, if it is of this run and not of one below."""

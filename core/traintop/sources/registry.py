@@ -20,16 +20,20 @@ from traintop.sources.pipe import PipeTail
 from traintop.sources.separated import SeparatedValues
 from traintop.sources.source import FileSource, Source
 from traintop.sources.steady import SteadySource
+from traintop.sources.stores import DATABASES, store_of
 from traintop.sources.tail import HEAD, FileTail, Tail
 from traintop.sources.textlog import TextLog
 from traintop.sources.tfevents.recognise import holds_events
 
 if TYPE_CHECKING:
+    from traintop.sources.database import Kind as Database
     from traintop.sources.decoder import Decoder
 
 __all__ = ["Format", "Source", "format_of", "head_of", "open_source"]
 
 STANDARD_INPUT = Path("-")
+DATABASE = b"SQLite format 3\x00"
+"""What an SQLite database begins with."""
 OWN_TABLES = {"train_diagnostics.jsonl": "train", "val_diagnostics.jsonl": "val"}
 
 _OBJECT = re.compile(rb"\s*\{\s*[\"}]")
@@ -97,15 +101,43 @@ def open_source(
     if table is None:
         table = "stdin" if path == STANDARD_INPUT else _stem(path)
     if path.is_dir():
-        from traintop.sources.tfevents.folder import EventFolder
+        return _open_folder(path, table)
+    if (database := _database(path)) is not None:
+        from traintop.sources.database import DatabaseSource
 
-        return EventFolder(path, table)
+        return DatabaseSource(path, database, table)
     source = FileSource(
         open_tail(path),
         lambda head: choose(path, head, table, alone, only_lines),
         newest_first=newest_first,
     )
     return SteadySource(source)
+
+
+def _open_folder(folder: Path, table: str) -> Source:
+    """The source for a folder that a tracker keeps a run in."""
+    store = store_of({path.name for path in folder.iterdir()})
+    if store in ("mlflow", "dvclive"):
+        from traintop.sources.metric_files import MetricFiles
+
+        return MetricFiles(folder, store, table)
+    from traintop.sources.tfevents.folder import EventFolder
+
+    return EventFolder(folder, table)
+
+
+def _database(path: Path) -> Database | None:
+    """Whose database a file is; None if it is none that is read."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(DATABASE)) if path.is_file() else b""
+    except OSError:
+        return None
+    if head != DATABASE:
+        return None
+    from traintop.sources.database import database_kind
+
+    return database_kind(path)
 
 
 def open_tail(path: Path) -> Tail:
@@ -161,6 +193,8 @@ def format_of(path: Path, head: bytes) -> str:
     binary data.
     """  # noqa: D205 - the first sentence is long
     found = _recognise(path, head)
+    if head.startswith(DATABASE) and (kind := _database(path)) is not None:
+        return kind
     return found if isinstance(found, str) else found.name
 
 
@@ -259,8 +293,8 @@ def _text(place: Place) -> TextLog:
 
 
 def _tfevents(place: Place) -> Decoder:
+    from traintop.sources.scalars import Placer
     from traintop.sources.tfevents.decoder import EventFile
-    from traintop.sources.tfevents.placing import Placer
 
     return EventFile(Placer(place.table))
 
@@ -294,6 +328,7 @@ TEXT_FORMATS: tuple[Format, ...] = (
 
 
 _ENDINGS = (
+    *DATABASES,
     ".log.json", ".monitor.csv", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".log",
     ".out",
 )  # fmt: skip

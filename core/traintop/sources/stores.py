@@ -9,10 +9,13 @@ from typing import Literal
 
 from traintop.sources.keys import SPLITS
 
-Store = Literal["tfevents", "wandb"]
+Store = Literal["tfevents", "wandb", "mlflow", "dvclive"]
 
 EVENTS = "tfevents"
 """What the names of event files have in them, whatever stands before and after."""
+
+DATABASES = (".db", ".sqlite", ".sqlite3")
+"""What the names of databases end with."""
 
 WANDB = ".wandb"
 """What the names of W&B run files end with."""
@@ -22,6 +25,10 @@ def store_of(names: Collection[str]) -> Store | None:
     """Which tracker's run a folder with these names in it holds; None if it holds none."""
     if any(name.endswith(WANDB) for name in names):
         return "wandb"
+    if "meta.yaml" in names and "metrics" in names:
+        return "mlflow"
+    if "plots" in names and ("metrics.json" in names or "params.yaml" in names):
+        return "dvclive"
     return "tfevents" if any(EVENTS in name for name in names) else None
 
 
@@ -33,8 +40,12 @@ def file_store(name: str) -> Store | None:
 def written(folder: Path, store: Store) -> float:
     """When the run in a folder was last written to, seconds since 1970."""
     times = [0.0]
+    told_by = {"mlflow": folder / "metrics", "dvclive": folder / "metrics.json"}.get(store)
     with contextlib.suppress(OSError):
-        files = [path for path in folder.iterdir() if file_store(path.name) == store]
+        if told_by is None:
+            files = [path for path in folder.iterdir() if file_store(path.name) == store]
+        else:
+            files = [told_by, *(told_by.iterdir() if told_by.is_dir() else ())]
         times += [path.stat().st_mtime for path in files]
     return max(times)
 

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from traintop.sources.compressed import SUFFIXES
 from traintop.sources.layout import OWN_FILES
+from traintop.sources.stores import DATABASES
 
 RANK = re.compile(r"rank\d+")
 
 _ENDINGS = frozenset(
     {
         *SUFFIXES,
+        *DATABASES,
         *(".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".dat", ".log", ".txt", ".out", ".err"),
     }
 )

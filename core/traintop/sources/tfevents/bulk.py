@@ -10,13 +10,13 @@ what the constant bytes add to it is computed once, and each varying byte is loo
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traintop.records import Floats
+from traintop.sources.scalars import NO_POINTS, Points
 from traintop.sources.tfevents.crc32c import POSITIONS, checksum, position_table, unmask
 from traintop.sources.tfevents.event import Event
 
@@ -39,33 +39,6 @@ _SHIFT = np.uint64(29)
 
 Indices = NDArray[np.int64]
 Words = NDArray[np.uint64]
-
-
-class Points(NamedTuple):
-    """Scalars in file order; every array has shape (n,)."""
-
-    tags: Indices
-    """Number of each one's tag."""
-    steps: Floats
-    times: Floats
-    values: Floats
-
-    def at(self, which: Indices | slice) -> Points:
-        """Return some of them."""
-        return Points(self.tags[which], self.steps[which], self.times[which], self.values[which])
-
-    @classmethod
-    def joined(cls, parts: Sequence[Points]) -> Points:
-        """Return those of all parts, one after the other."""
-        return cls(
-            np.concatenate([part.tags for part in parts]),
-            np.concatenate([part.steps for part in parts]),
-            np.concatenate([part.times for part in parts]),
-            np.concatenate([part.values for part in parts]),
-        )
-
-
-NO_POINTS = Points(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
 
 
 class Heads(NamedTuple):

@@ -8,11 +8,11 @@ import numpy as np
 
 from traintop.sources.decoder import Tally
 from traintop.sources.protobuf import Malformed
-from traintop.sources.tfevents.bulk import NO_POINTS, PAD, Heads, Points, Templates, read_heads
+from traintop.sources.scalars import NO_POINTS, Placer, Points
+from traintop.sources.tfevents.bulk import PAD, Heads, Templates, read_heads
 from traintop.sources.tfevents.crc32c import checksum, mask
 from traintop.sources.tfevents.event import read_event
 from traintop.sources.tfevents.framing import FOOTER, HEADER, Frames, find_frames
-from traintop.sources.tfevents.placing import Placer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from traintop.records import Item, Reset, Skipped, SourceReport
 from traintop.sources.decoder import SKIPS_KEPT
+from traintop.sources.scalars import Placer
 from traintop.sources.stores import EVENTS
 from traintop.sources.tail import FileTail, Tail
 from traintop.sources.tfevents.decoder import EventFile
-from traintop.sources.tfevents.placing import Placer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,23 +1,52 @@
 """Scalars become rows: those of one step stand side by side, and tags that count alike together.
 
-In an event file each tag has a step of its own: a loss may be counted in iterations and an
-evaluation beside it in epochs. The steps of a table never fall unless the run was resumed, so a tag
-whose own steps rise while they lie behind those of the table goes to another table.
+In event files and the stores of trackers each tag has a step of its own: a loss may be counted in
+iterations and an evaluation beside it in epochs. The steps of a table never fall unless the run was
+resumed, so a tag whose own steps rise while they lie behind those of the table goes to another one.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from traintop.records import Column, Floats, Rows
 from traintop.sources.keys import EPOCH_KEYS
-from traintop.sources.tfevents.bulk import Points
 
 MAX_GROUPS = 8
 """Tables of one file; tags that fit none of them go to the last."""
 
 Indices = NDArray[np.int64]
+
+
+class Points(NamedTuple):
+    """Scalars in file order; every array has shape (n,)."""
+
+    tags: Indices
+    """Number of each one's tag."""
+    steps: Floats
+    times: Floats
+    values: Floats
+
+    def at(self, which: Indices | slice) -> Points:
+        """Return some of them."""
+        return Points(self.tags[which], self.steps[which], self.times[which], self.values[which])
+
+    @classmethod
+    def joined(cls, parts: Sequence[Points]) -> Points:
+        """Return those of all parts, one after the other."""
+        return cls(
+            np.concatenate([part.tags for part in parts]),
+            np.concatenate([part.steps for part in parts]),
+            np.concatenate([part.times for part in parts]),
+            np.concatenate([part.values for part in parts]),
+        )
+
+
+NO_POINTS = Points(np.empty(0, np.int64), np.empty(0), np.empty(0), np.empty(0))
 
 
 class Placer:
