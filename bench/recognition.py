@@ -224,8 +224,9 @@ def main() -> int:
         verdict = compare(truth, found)
         verdicts.append(verdict)
         if parsed.json:
-            line = truth._asdict() | found._asdict() | verdict._asdict()
-            print(json.dumps(line | {"names": verdict.names, "exact": verdict.exact}))
+            read_as = found._asdict() | {"names": sorted(found.names)}
+            agree = verdict._asdict() | {"exact": verdict.exact}
+            print(json.dumps({"truth": truth._asdict(), "read": read_as, "verdict": agree}))
             continue
         print(_row(truth, found, verdict))
     recognised = sum(verdict.recognised for verdict in verdicts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import ModuleType
 
@@ -46,4 +47,7 @@ def test_a_file_that_is_not_recognised_fails(bench, tmp_path, monkeypatch, capsy
     )
     monkeypatch.setattr("sys.argv", ["x", str(tmp_path / "manifest.tsv"), str(tmp_path), "--json"])
     assert bench.main() == 1
-    assert "0 exact" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "0 exact" in said.err
+    line = json.loads(said.out)
+    assert (line["truth"]["records"], line["verdict"]["recognised"]) == (9, False)
