@@ -137,8 +137,8 @@ def unit_of(name: str, role: str | None = None) -> str | None:
 def unit_in_words(written: str) -> str:
     """A unit that is written behind a value: `MB` is `MiB`, `tok/s` is `tokens/s`."""
     counted, _, per = written.partition("/")
-    if per and counted.lower() in RATES:
-        return f"{RATES[counted.lower()]}/{per}"
+    if per and (kind := {"it": "steps"}.get(counted.lower()) or RATES.get(counted.lower())):
+        return f"{kind}/{per}"
     return UNITS.get(written.lower(), written)
 
 
