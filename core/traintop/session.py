@@ -7,6 +7,8 @@ loop for a report. It waits for nothing and reads no clock.
 from __future__ import annotations
 
 import os
+import select
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,6 +65,8 @@ class Session:
         until: Judge as if the run had ended at this step.
         judge: Whether to judge at all.
         mirror: Of what remote place the path is a copy.
+        aside: Whether very long files are read in processes of their own, for the sake of whoever
+            draws meanwhile; else all is read here, which takes less work.
 
     Raises:
         PathError: The path does not exist, cannot be read, or is a file that holds no run.
@@ -77,6 +81,7 @@ class Session:
         until: int | None = None,
         judge: bool = True,
         mirror: Mirror | None = None,
+        aside: bool = False,
     ) -> None:
         self.path = path
         self.mirror = mirror
@@ -90,6 +95,7 @@ class Session:
         """Whether roles were given since the last pump."""
         self._until = until
         self._judging = judge
+        self._aside = aside
         if settings.detectors or settings.mutes:
             # What is unknown is refused now, not half-way.
             from traintop.rules import refuse_unknown
@@ -226,6 +232,17 @@ class Session:
             more=reading or backlog > 0,
         )
 
+    def rest(self, seconds: float) -> None:
+        """Wait no longer than that for a piece of history, if there is nothing else to be read."""
+        while seconds > 0:
+            began = time.monotonic()
+            pipes = [source.awaited for source in self._sources if source.pending]
+            awaited = [pipe for pipe in pipes if pipe is not None]
+            # What is awaited comes in many parts, and a pump for each would cost more than they.
+            if len(awaited) < max(len(pipes), 1) or not select.select(awaited, [], [], seconds)[0]:
+                return
+            seconds -= time.monotonic() - began
+
     def finish(self) -> None:
         """Take what is held back for want of a line's end: nothing more is to come."""
         for source in self._sources:
@@ -310,6 +327,7 @@ class Session:
                 alone=file.alone,
                 newest_first=newest_first,
                 only_lines=file.only_lines,
+                aside=self._aside,
             )
 
         read_as = f"{file.table} {file.alone}"
@@ -487,8 +505,6 @@ def read_whole(
         PathError: The path does not exist, cannot be read, or holds no run.
         SettingsError: A threshold that no detector has.
     """
-    import time
-
     path, mirror = _local(str(path))
     session = Session(path, settings, until=until, judge=judge, mirror=mirror)
     session.indexes.writing = False  # What is read in passing may be thousands of runs.
@@ -513,13 +529,13 @@ def open_paths(paths: Sequence[str], settings: Settings) -> list[Session]:
     """
     if not paths:
         here = Path.cwd()
-        return [Session(newest_run(here) or here, settings)]
+        return [Session(newest_run(here) or here, settings, aside=True)]
     sessions: list[Session] = []
     for path in paths:
         local, mirror = _local(path)
         if mirror is not None:
             mirror.follow()
-        sessions.append(Session(local, settings, mirror=mirror))
+        sessions.append(Session(local, settings, mirror=mirror, aside=True))
     return sessions
 
 

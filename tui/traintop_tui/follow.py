@@ -14,6 +14,8 @@ from traintop_tui.job_list import JobList
 
 READ_BYTES = 1 << 19
 """Bytes read a pump: small, because decoding holds the interpreter and the screen waits."""
+READING_WAIT = 0.02
+"""Seconds waited for what reads history before anything that was appended is looked for."""
 LEAST_FRAME = 0.2
 """Seconds between two pictures while records come in steadily; the first one is drawn at once."""
 LOADING_FRAME = 0.4
@@ -70,6 +72,8 @@ class Follower:
                 self._post(updates)
                 shown, pending = tick, False
             if more:
+                for session in self._sessions:
+                    session.rest(READING_WAIT)
                 continue
             if not prepared:
                 # What the first picture does not need, after it.

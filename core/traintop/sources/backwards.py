@@ -44,6 +44,23 @@ class Backwards:
         self.decoder = self._fork()
         """The one that would have been fed all that was read, in one go."""
 
+    @property
+    def records(self) -> int:
+        """Records so far."""
+        return self.decoder.tally.records
+
+    @property
+    def skipped_total(self) -> int:
+        """Lines that could not be read so far."""
+        return self.decoder.tally.skipped_total
+
+    def fileno(self) -> None:
+        """Nothing is waited for: there is more to be read at once."""
+
+    def gather(self) -> bool:
+        """There is more to be read at once."""
+        return True
+
     def read(self) -> list[Item]:
         """Read what stands before all that was read so far; nothing where that failed."""
         data = b""

@@ -60,6 +60,7 @@ class DatabaseSource:
     """
 
     held_open = False
+    awaited = None
     polled = True
 
     def __init__(self, path: Path, kind: Kind, table: str) -> None:

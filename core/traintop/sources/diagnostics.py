@@ -86,6 +86,10 @@ class RunInfoFile:
         return False
 
     @property
+    def awaited(self) -> None:
+        """It is read at once."""
+
+    @property
     def held_open(self) -> bool:
         """It is written whole."""
         return False

@@ -92,6 +92,7 @@ class MetricFiles:
     """
 
     held_open = False
+    awaited = None
 
     def __init__(self, folder: Path, kind: Kind, table: str) -> None:
         self._folder = folder

@@ -21,11 +21,12 @@ from traintop.sources.separated import SeparatedValues
 from traintop.sources.source import FileSource, Source
 from traintop.sources.steady import SteadySource
 from traintop.sources.stores import DATABASES, store_of
-from traintop.sources.tail import HEAD, FileTail, Tail
+from traintop.sources.tail import HEAD, FileTail, Jump, Tail
 from traintop.sources.textlog import TextLog
 from traintop.sources.tfevents.recognise import holds_events
 
 if TYPE_CHECKING:
+    from traintop.sources.aside import Aside
     from traintop.sources.database import Kind as Database
     from traintop.sources.decoder import Decoder
 
@@ -84,6 +85,7 @@ def open_source(
     alone: bool = True,
     newest_first: bool = False,
     only_lines: bool = False,
+    aside: bool = False,
 ) -> Source:
     """The source for a file, which need not exist or hold anything yet.
 
@@ -95,6 +97,7 @@ def open_source(
             `train` and `val`; else, as where a run has several such files, to `<table>/train` ...
         newest_first: Whether a long file may be read from its end.
         only_lines: Whether a text log is read for its lines alone.
+        aside: Whether the history of a very long file may be read in a process of its own.
     """
     if path.name == "run.json":
         return RunInfoFile(path)
@@ -106,10 +109,18 @@ def open_source(
         from traintop.sources.database import DatabaseSource
 
         return DatabaseSource(path, database, table)
+
+    def chosen(head: bytes) -> Decoder | str:
+        return choose(path, head, table, alone, only_lines)
+
+    def read_aside(jump: Jump) -> Aside:
+        from traintop.sources.aside import Aside, Opening  # Most files are not so long.
+
+        opening = Opening(str(path), table, alone, only_lines)
+        return Aside(jump, opening, lambda: chosen(jump.head[:HEAD]))
+
     source = FileSource(
-        open_tail(path),
-        lambda head: choose(path, head, table, alone, only_lines),
-        newest_first=newest_first,
+        open_tail(path), chosen, newest_first=newest_first, aside=read_aside if aside else None
     )
     return SteadySource(source)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from traintop.sources.aside import Aside
     from traintop.sources.decoder import Decoder
-    from traintop.sources.tail import Tail
+    from traintop.sources.tail import Jump, Tail
 
 
 SHORT = 4 << 20
@@ -26,6 +28,8 @@ NEWEST = 1 << 20
 """Bytes at the end of a longer one that are read first."""
 PIECE = 1 << 21
 """Bytes of its history that are read at a time."""
+LONG = 24 << 20
+"""Bytes of history that are worth a process of its own: to start one takes 0.1 s."""
 
 
 class Source(Protocol):
@@ -44,6 +48,11 @@ class Source(Protocol):
     @property
     def held_open(self) -> bool:
         """Whether a writer is known to be there: more may come for sure."""
+        ...
+
+    @property
+    def awaited(self) -> int | None:
+        """The descriptor that more will come from, where nothing else is to be read at once."""
         ...
 
     @property
@@ -81,10 +90,16 @@ class FileSource:
         tail: The bytes.
         choose: The decoder for a file that begins with these bytes, or, as text, why there is none.
         newest_first: Whether a long file may be read from its end.
+        aside: Has the history of a very long one read in another process.
     """
 
     def __init__(
-        self, tail: Tail, choose: Callable[[bytes], Decoder | str], *, newest_first: bool = False
+        self,
+        tail: Tail,
+        choose: Callable[[bytes], Decoder | str],
+        *,
+        newest_first: bool = False,
+        aside: Callable[[Jump], Aside] | None = None,
     ) -> None:
         self._tail = tail
         self._choose = choose
@@ -93,7 +108,8 @@ class FileSource:
         self._lines = LineSplitter()
         self._untold = b""  # what was read while the format could not be told
         self._newest_first = newest_first
-        self._history: Backwards | None = None
+        self._aside = aside
+        self._history: Backwards | Aside | None = None
 
     @property
     def path(self) -> Path:
@@ -104,6 +120,13 @@ class FileSource:
     def pending(self) -> bool:
         """Whether more bytes are known to be there."""
         return self._history is not None or (self._refused is None and self._tail.pending)
+
+    @property
+    def awaited(self) -> int | None:
+        """The pipe that more will come from, where there is nothing else to be read at once."""
+        if self._history is None or self._tail.pending or self._history.gather():
+            return None
+        return self._history.fileno()
 
     @property
     def held_open(self) -> bool:
@@ -137,7 +160,7 @@ class FileSource:
         if not chunk.data and isinstance(self._decoder, Settling):
             items += self._decoder.settle()
         if self._history is not None and len(chunk.data) < max_bytes:
-            items.append(self._read_history(self._history))
+            items += self._read_history(self._history)
         return items
 
     def finish(self) -> list[Item]:
@@ -200,11 +223,11 @@ class FileSource:
             return SourceReport(
                 path=self.path,
                 format=decoder.format,
-                records=decoder.tally.records + history.decoder.tally.records,
+                records=decoder.tally.records + history.records,
                 bytes_read=tail.bytes_read - history.left,
                 bytes_total=tail.bytes_total,
                 # The numbers of the lines are not known yet.
-                skipped_total=decoder.tally.skipped_total + history.decoder.tally.skipped_total,
+                skipped_total=decoder.tally.skipped_total + history.skipped_total,
                 error=tail.error,
             )
         return SourceReport(
@@ -241,15 +264,24 @@ class FileSource:
             items = learnt.feed(jump.head[: jump.head.rfind(b"\n") + 1])
             self._decoder = learnt.fork()
             if self._decoder is not None:
-                self._history = Backwards(jump, lambda: self._choose(head), learnt, PIECE)
+                self._history = self._begin_history(jump, learnt)
                 return [item for item in items if isinstance(item, LayerNames)][-1:]
         os.close(jump.fd)
         tail.rewind()
         return []
 
-    def _read_history(self, history: Backwards) -> News:
+    def _begin_history(self, jump: Jump, learnt: Forkable) -> Backwards | Aside:
+        if self._aside is not None and jump.offset > LONG and isinstance(learnt, Resumable):
+            with contextlib.suppress(OSError):
+                return self._aside(jump)
+        head = jump.head[:HEAD]
+        return Backwards(jump, lambda: self._choose(head), learnt, PIECE)
+
+    def _read_history(self, history: Backwards | Aside) -> list[News]:
         """Read what is next towards the start of the file."""
         items = history.read()
+        if history.failed is None and history.left and not items:
+            return []  # The other process is not as far yet.
         decoder = self._decoder
         if history.failed is None and not history.left:
             assert isinstance(decoder, Forkable)  # noqa: S101 - it is a fork
@@ -258,8 +290,8 @@ class FileSource:
             self._leave_history()
         if history.failed is not None:
             self._leave_history()
-            return Reread(path=self.path, why=history.failed)
-        return Older(path=self.path, items=tuple(items))
+            return [Reread(path=self.path, why=history.failed)]
+        return [Older(path=self.path, items=tuple(items))]
 
     def _leave_history(self) -> None:
         if self._history is not None:

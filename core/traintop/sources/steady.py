@@ -60,6 +60,11 @@ class SteadySource:
         return self._inner.pending
 
     @property
+    def awaited(self) -> int | None:
+        """The descriptor that more will come from, where nothing else is to be read at once."""
+        return self._inner.awaited
+
+    @property
     def held_open(self) -> bool:
         """Whether a writer is known to be there: more may come for sure."""
         return self._inner.held_open

@@ -40,6 +40,7 @@ class EventFolder:
     """
 
     held_open = False
+    awaited = None
 
     def __init__(self, folder: Path, table: str) -> None:
         self._folder = folder
