@@ -11,6 +11,7 @@ import msgspec
 from traintop.cache import cache_folder
 from traintop.run_index import RunIndex, index_of, write_index
 from traintop.settings import Settings
+from traintop.sources.filesystem import needs_polling
 from traintop.sources.mark import Marking
 from traintop.sources.registry import Source
 from traintop.store import Store
@@ -62,7 +63,7 @@ class Indexes:
         try:
             if source.path.stat().st_size < LEAST:
                 return source
-            index = RunIndex(file, store.storage)
+            index = RunIndex(file, store.storage, mapped=not needs_polling(file))
         except FileNotFoundError:
             return source
         except _MISFIT:

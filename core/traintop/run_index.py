@@ -67,18 +67,20 @@ class RunIndex:
     Args:
         file: The index.
         storage: Where the columns lie when they grow.
+        mapped: Whether the file may be mapped. One on a network must not: where another machine
+            deletes it, the system ends who looks at it.
 
     Raises:
         OSError: There is none, or it cannot be read.
         ValueError: It is damaged, or of another version.
     """
 
-    def __init__(self, file: Path, storage: Storage) -> None:
+    def __init__(self, file: Path, storage: Storage, *, mapped: bool = True) -> None:
         self.file = file
         self._fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
         try:
             self.description = self._describe()
-            self._reader = ImageReader(self._fd, storage)
+            self._reader = ImageReader(self._fd, storage, mapped=mapped)
         except BaseException:
             os.close(self._fd)
             raise
@@ -91,7 +93,7 @@ class RunIndex:
             ValueError: It does not fit.
         """
         store.restore(self.description.store, self._reader)
-        self._rest = [_Unchecked(image, 0, 0) for image in self._reader.images]
+        self._rest = [_Unchecked(image, 0, 0) for image in self._reader.unchecked]
         with contextlib.suppress(OSError):
             os.utime(self.file)  # It was used.
 

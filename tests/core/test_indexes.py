@@ -20,9 +20,10 @@ from traintop.settings import Settings
 SMALL = 20_000
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
+@pytest.fixture(params=["local", "network"])
+def cache(request, tmp_path, monkeypatch):
     """A cache folder; files of some kilobytes are large."""
+    monkeypatch.setattr(indexes, "needs_polling", lambda _: request.param == "network")
     monkeypatch.setattr(indexes, "LEAST", 1000)
     monkeypatch.setattr("traintop.sources.source.SHORT", SMALL)
     return tmp_path / "cache"

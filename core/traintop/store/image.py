@@ -116,35 +116,56 @@ class ImageReader:
     """Gives columns of a file as if they had been read.
 
     Args:
-        fd: The file, which nobody changes; it may be closed once this is made.
-        storage: Where the columns lie when their room is used up.
+        fd: The file, which nobody changes.
+        storage: Where the columns lie when their room is used up, or all of them.
+        mapped: Whether the file is looked at through a map; else the columns are copied.
 
     Raises:
         OSError: It cannot be mapped.
     """
 
-    def __init__(self, fd: int, storage: Storage) -> None:
+    def __init__(self, fd: int, storage: Storage, *, mapped: bool = True) -> None:
+        self._fd = fd
         self._storage = storage
-        self._map = mmap.mmap(fd, 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE)
-        self.images: list[ColumnImage] = []
-        """Of the columns that were asked for."""
+        access = mmap.PROT_READ | mmap.PROT_WRITE
+        self._map = mmap.mmap(fd, 0, mmap.MAP_PRIVATE, access) if mapped else None
+        self.unchecked: list[ColumnImage] = []
+        """The columns that were asked for, and may not be what was written."""
 
     def column(self, image: ColumnImage) -> Growing:
         """Return a column.
 
         Raises:
-            ValueError, TypeError: It is not in the file.
+            OSError, ValueError, TypeError: It is not in the file.
         """
         if image.offset is None:
             return Growing.over(BlankBuffer(), image.start, image.count, self._storage)
         kind, place = image.kind, image.place
         if kind.hasobject or place < PAGE or place % PAGE or not 0 <= image.count <= image.room:
             raise ValueError("not a column")
-        self.images.append(image)
+        if self._map is None:
+            return self._copied(image)
+        self.unchecked.append(image)
         array: NDArray[Any] = np.ndarray((image.room, *image.shape), kind, self._map, place)
         buffer = PrivateBuffer(self._map, place, array, image.count)
         self._storage.trims(buffer)
         return Growing.over(buffer, image.start, image.count, self._storage)
+
+    def _copied(self, image: ColumnImage) -> Growing:
+        column = Growing(image.kind, image.shape, image.start, self._storage)
+        width = image.size // max(image.count, 1)
+        checksum = 0
+        step = max(PIECE // max(width, 1), 1)
+        for first in range(0, image.count, step):
+            size = width * min(step, image.count - first)
+            data = os.pread(self._fd, size, image.place + width * first)
+            if len(data) < size:
+                raise ValueError("too short")
+            checksum = zlib.crc32(data, checksum)
+            column.append(np.frombuffer(data, image.kind).reshape(-1, *image.shape))
+        if checksum != image.checksum:
+            raise ValueError("a column is not what was written")
+        return column
 
 
 class PrivateBuffer:
