@@ -139,9 +139,11 @@ def _open_folder(folder: Path, table: str) -> Source:
 
 def _database(path: Path) -> Database | None:
     """Whose database a file is; None if it is none that is read."""
+    if not path.is_file():  # opening a pipe would wait for its writer
+        return None
     try:
         with path.open("rb") as file:
-            head = file.read(len(DATABASE)) if path.is_file() else b""
+            head = file.read(len(DATABASE))
     except OSError:
         return None
     if head != DATABASE:
