@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from traintop import __version__
 from traintop.sources.mark import Mark
 from traintop.store import Storage, Store
 from traintop.store.image import ColumnImage, ImageReader, ImageWriter
@@ -31,7 +32,7 @@ from traintop.store.store import StoreImage
 
 MAGIC = b"traintop index\n\0"
 VERSION = 1
-"""Another one where decoders give other values, or the description has another shape."""
+"""Of the layout."""
 HEADER = struct.Struct("<16sIIQI")
 MOST_DESCRIPTION = 64 << 20
 """Bytes of a description; a longer one is damaged."""
@@ -46,6 +47,8 @@ ABANDONED = 3600.0
 class Description(msgspec.Struct, frozen=True, kw_only=True):
     """What an index says."""
 
+    made_by: str
+    """The version of traintop: another one may understand the same file otherwise."""
     path: str
     """The file that it is of."""
     mark: Mark
@@ -136,7 +139,10 @@ class RunIndex:
         data = os.pread(self._fd, length, offset) if offset < 1 << 62 else b""
         if len(data) != length or zlib.crc32(data) != checksum:
             raise ValueError("its description is damaged")
-        return msgspec.msgpack.decode(data, type=Description)
+        description = msgspec.msgpack.decode(data, type=Description)
+        if description.made_by != __version__:
+            raise ValueError("of another version")
+        return description
 
 
 def index_of(folder: Path, path: Path, read_as: str) -> Path:
@@ -175,7 +181,9 @@ def write_index(file: Path, path: Path, mark: Mark, store: Store, most: int) -> 
         image = store.image(mark.tables, writer)
         if image is None:
             return False
-        described = Description(path=str(path.absolute()), mark=mark, store=image)
+        described = Description(
+            made_by=__version__, path=str(path.absolute()), mark=mark, store=image
+        )
         data = msgspec.msgpack.encode(described)
         os.pwrite(fd, data, writer.end)
         header = HEADER.pack(MAGIC, VERSION, len(data), writer.end, zlib.crc32(data))

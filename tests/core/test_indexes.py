@@ -213,6 +213,16 @@ def test_damage_is_harmless(tmp_path, cache, seed, kind):
     assert content(read(path, cache)) == whole
 
 
+def test_an_index_of_another_version_is_written_anew(tmp_path, cache, monkeypatch):
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(0, 3000))
+    read(path, cache)
+    monkeypatch.setattr(run_index, "__version__", "99.0")
+    assert opened(path, cache).run() is None
+    read(path, cache)
+    assert opened(path, cache).run() is not None
+
+
 def test_nothing_is_kept_where_that_is_switched_off_or_impossible(tmp_path, cache):
     path = tmp_path / "log.jsonl"
     path.write_text(lines(0, 3000))
