@@ -47,7 +47,7 @@ class Catalogue:
         self.settings = dict(settings or {})
         self.yours = dict(yours or {})
         self._units: dict[str, str] = {}
-        self._known: dict[int, tuple[Run, int, list[SeriesRef]]] = {}
+        self._known: dict[int, tuple[Run, tuple[int, int], list[SeriesRef]]] = {}
 
     def copy(self) -> Catalogue:
         """Return one that knows the same of other runs."""
@@ -69,11 +69,10 @@ class Catalogue:
 
     def refs(self, run: Run) -> list[SeriesRef]:
         """Return all series, in the order in which they turned up."""
-        tables = list(run.tables.values())
-        count = sum(len(table.series) for table in tables)
+        series = run.series_known
         known = self._known.get(run.index)
-        if known is None or known[0] is not run or known[1] != count:
-            known = self._known[run.index] = (run, count, self._name(tables))
+        if known is None or known[0] is not run or known[1] != series:
+            known = self._known[run.index] = (run, series, self._name(list(run.tables.values())))
         return known[2]
 
     def by_role(self, run: Run, role: str) -> SeriesRef | None:

@@ -136,6 +136,7 @@ def show_until(source: Run, step: float, into: Run) -> None:
     come after those that were there: who follows `into` takes them for news, as of a live run.
     """
     into.tables = {name: table.until(step) for name, table in list(source.tables.items())}
+    into.rearranged = source.rearranged
     into.layers = None if source.layers is None else source.layers.until(step)
     into.rewinds = sorted(
         (rewind for rewind in list(source.rewinds) if rewind.step <= step),

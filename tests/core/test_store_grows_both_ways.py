@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from traintop.catalogue import Catalogue
 from traintop.records import Column, Event, LayerBlock, LayerNames, LayerStats, LogLines, Rows
 from traintop.store import LayerTable, LogStore, Storage, Store, Table
 from traintop.store.growing import Growing
@@ -332,6 +333,20 @@ def test_newest_first_is_the_run_in_order(storage):
     # What was drawn before the older records came stands where it stood.
     again = one.tables["train"].series["loss"].reduce(shown)
     assert (drawn.lo, drawn.hi) == (again.lo, again.hi)
+
+
+def test_which_of_two_series_has_a_role_does_not_depend_on_what_was_read_first():
+    """Of equally good names the first in the file has it; the newest piece has them otherwise."""
+    backward, forward = Store(), Store()
+    old = rows(range(10), train_loss=[1] * 10, training_loss=[2] * 10)
+    new = rows(range(10, 20), training_loss=[2] * 10, train_loss=[1] * 10)
+    catalogue = Catalogue()
+    backward.add(new)
+    catalogue.refs(backward.runs[0])
+    assert backward.prepend(old)
+    for item in (old, new):
+        forward.add(item)
+    assert catalogue.refs(backward.runs[0]) == Catalogue().refs(forward.runs[0])
 
 
 @pytest.mark.parametrize(

@@ -52,9 +52,19 @@ class Run:
     def __init__(self, index: int) -> None:
         self.index = index
         self.tables: dict[str, Table] = {}
+        """By name, in the order in which they turned up in the file."""
+        self.rearranged = 0
+        """How often older records have changed the order of the tables."""
         self.layers: LayerTable | None = None
         self.events: list[Event] = []
         self.rewinds: list[Rewind] = []
+
+    @property
+    def series_known(self) -> tuple[int, int]:
+        """How many series there are, and how often older records have changed their order."""
+        tables = list(self.tables.values())
+        rearranged = self.rearranged + sum(table.rearranged for table in tables)
+        return sum(len(table.series) for table in tables), rearranged
 
     @property
     def last_step(self) -> int | None:
@@ -206,8 +216,8 @@ class Store:
         table = Table(name, self.storage) if known is None else known
         table.prepend(rows)
         if next(iter(run.tables), None) != name:
-            # Tables stand in the order in which they turned up in the file.
             run.tables = {name: table} | run.tables
+            run.rearranged += 1
         return True
 
     def _prepend_layers(self, block: LayerBlock) -> bool:

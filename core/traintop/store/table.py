@@ -15,12 +15,14 @@ from traintop.store.series import Series, SeriesImage
 from traintop.store.storage import MEMORY, Storage
 
 Axis = Literal["step", "epoch", "tokens", "time"]
+Counts = Literal["step", "epoch", "record"]
 
 
 class TableImage(msgspec.Struct, frozen=True, kw_only=True):
     """A table in a file."""
 
     name: str
+    counts: Counts
     step: ColumnImage
     epoch: ColumnImage
     time: ColumnImage
@@ -45,7 +47,10 @@ class Table:
         self._epoch = Growing(storage=storage, blank=True)
         self._time = Growing(storage=storage, blank=True)
         self.series: dict[str, Series] = {}
-        self.counts: Literal["step", "epoch", "record"] = "step"
+        """By name, in the order in which they turned up in the file."""
+        self.rearranged = 0
+        """How often older records have changed that order."""
+        self.counts: Counts = "step"
         """What the steps are: steps, epochs or numbers of records, as the newest burst has it."""
 
     def __len__(self) -> int:
@@ -110,14 +115,16 @@ class Table:
         """Put an older burst, whose steps do not rise above the first one, before all records."""
         count = len(rows.step)
         base = self._step.start - count
+        if not len(self):
+            self.counts = rows.axis
         known = self.series
         if list(rows.columns) != list(known)[: len(rows.columns)]:
-            # Series stand in the order in which they turned up in the file.
             older = {
                 name: known[name] if name in known else Series(name, base + count, self._storage)
                 for name in rows.columns
             }
             self.series = older | known
+            self.rearranged += 1
         for name, column in rows.columns.items():
             self.series[name].prepend(column, base, count)
         self._epoch.prepend(rows.epoch)
@@ -128,6 +135,7 @@ class Table:
         """Write the records to a file."""
         return TableImage(
             name=self.name,
+            counts=self.counts,
             step=writer.put(self._step),
             epoch=writer.put(self._epoch),
             time=writer.put(self._time),
@@ -138,6 +146,7 @@ class Table:
     def restored(cls, image: TableImage, reader: ImageReader, storage: Storage) -> Table:
         """Return a table whose records are in a file."""
         table = cls(image.name, storage)
+        table.counts = image.counts
         table._step = reader.column(image.step)
         table._epoch, table._time = reader.column(image.epoch), reader.column(image.time)
         table.series = {each.name: Series.restored(each, reader, storage) for each in image.series}
@@ -158,6 +167,7 @@ class Table:
         past = Table(self.name, self._storage)
         past._step, past._epoch = self._step.before(row), self._epoch.before(row)
         past._time = self._time.before(row)
+        past.rearranged = self.rearranged
         past.counts = self.counts
         past.series = {name: series.first(row) for name, series in list(self.series.items())}
         return past
