@@ -170,12 +170,15 @@ class Session:
 
     # --- reading -----------------------------------------------------------------------------
 
-    def pump(self, now: float, max_bytes: int = 1 << 20) -> Update:
+    def pump(
+        self, now: float, max_bytes: int = 1 << 20, max_judged: int = JUDGED_RECORDS
+    ) -> Update:
         """Read and judge a burst of what is new.
 
         Args:
             now: Seconds since 1970.
             max_bytes: Most bytes to read.
+            max_judged: Most training records to judge, once everything has been read.
 
         Returns:
             The news. Where `more` is set there is more to read or judge at once.
@@ -200,7 +203,7 @@ class Session:
             self._show()
             if self._caught_up:  # The whole history is shown first.
                 self.indexes.write(self._sources, self._filling)
-        news = [] if reading or not self._judging else self._judge(JUDGED_RECORDS)
+        news = [] if reading or not self._judging else self._judge(max_judged)
         if any(came) and (self._caught_up or self.path == STANDARD_INPUT):
             self._watch.heard(now)
         self._caught_up = not reading

@@ -51,10 +51,14 @@ class FakeSession:
     def __init__(self, clock):
         self.clock = clock
 
-    def pump(self, _now, max_bytes):
+    def pump(self, _now, max_bytes, max_judged):
         assert 0 < max_bytes <= 1 << 20
+        assert 0 < max_judged <= 1000
         self.clock.now += PUMP_TIME
         return self.clock.script.pop(0)
+
+    def rest(self, seconds):
+        assert 0 < seconds < 0.05
 
     def folders(self):
         return []
@@ -123,6 +127,27 @@ def test_while_history_is_loaded_reading_goes_before_drawing(monkeypatch):
     assert clock.waits == []
 
 
+def test_while_a_key_is_answered_history_waits_but_not_for_ever(monkeypatch):
+    keys = iter([True] * 5)
+
+    class Pressed(FakeSession):
+        def pump(self, *limits):
+            if next(keys, False):
+                self.follower.hold()
+            return super().pump(*limits)
+
+    clock = FakeClock([LOADING] * 10)
+    session = Pressed(clock)
+    jobs = SimpleNamespace(poll=lambda: False, load=lambda: None, active=False)
+    gpu = SimpleNamespace(sample=lambda _now: False, start=lambda: None)
+    session.follower = Follower([session], jobs, gpu, lambda _updates: None)
+    monkeypatch.setattr(follow, "time", clock)
+    monkeypatch.setattr(session.follower, "_stop", clock)
+    session.follower.run()
+    assert len(clock.waits) == 5
+    assert all(0 < wait <= follow.HOLD for wait in clock.waits)
+
+
 def test_a_whole_history_is_told_at_once(monkeypatch):
     posts, _, _ = followed(monkeypatch, [LOADING, LOADING, LOADING, news(last_step=9), QUIET])
     assert [update.last_step for _, update in posts] == [None, 9]
@@ -164,7 +189,7 @@ class FolderSession:
         self.folder = folder
         self.size = -1
 
-    def pump(self, _now, _max_bytes):
+    def pump(self, _now, _max_bytes, _max_judged):
         file = self.folder / "file"
         size = file.stat().st_size if file.is_file() else 0
         changed, self.size = size != self.size, size

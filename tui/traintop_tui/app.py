@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.style import Style
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.events import Event, InputEvent
 from textual.screen import Screen
 
 from traintop.analyses import ANALYSES
@@ -113,6 +114,12 @@ class TraintopApp(App[int]):
         if self._follower is not None:
             # A daemon: nothing that it waits for may keep the terminal from the user.
             threading.Thread(target=self._follow, name="follow", daemon=True).start()
+
+    async def on_event(self, event: Event) -> None:
+        """Let what reads and judges make way for what a person does."""
+        if isinstance(event, InputEvent) and self._follower is not None:
+            self._follower.hold()
+        await super().on_event(event)
 
     def on_unmount(self) -> None:
         """Stop reading and end the analyses; the training goes on."""

@@ -16,6 +16,10 @@ READ_BYTES = 1 << 19
 """Bytes read a pump: small, because decoding holds the interpreter and the screen waits."""
 READING_WAIT = 0.02
 """Seconds waited for what reads history before anything that was appended is looked for."""
+JUDGED_RECORDS = 100
+"""Training records judged a pump: about 5 ms, for that holds the interpreter, too."""
+HOLD = 0.15
+"""Seconds after a key in which history is neither read nor judged: the answer comes first."""
 LEAST_FRAME = 0.2
 """Seconds between two pictures while records come in steadily; the first one is drawn at once."""
 LOADING_FRAME = 0.4
@@ -44,6 +48,11 @@ class Follower:
         self._gpu = gpu
         self._post = post
         self._stop = threading.Event()
+        self._held_until = 0.0
+
+    def hold(self) -> None:
+        """Leave the processor to the screen for a moment, which has a key to answer."""
+        self._held_until = time.monotonic() + HOLD
 
     def stop(self) -> None:
         """Let `run` return soon."""
@@ -58,7 +67,7 @@ class Follower:
         wait = file_events(self._sessions, self._stop, lambda: self._jobs.active)
         while not self._stop.is_set():
             now = time.time()
-            updates = [session.pump(now, READ_BYTES) for session in self._sessions]
+            updates = [session.pump(now, READ_BYTES, JUDGED_RECORDS) for session in self._sessions]
             sampled = self._gpu.sample(now)
             moved = self._jobs.poll()
             pending = pending or sampled or moved or any(update.changed for update in updates)
@@ -74,6 +83,10 @@ class Follower:
             if more:
                 for session in self._sessions:
                     session.rest(READING_WAIT)
+                # Once, so that a key that is held down does not keep news from the screen.
+                held = self._held_until - time.monotonic()
+                if held > 0:
+                    self._stop.wait(held)
                 continue
             if not prepared:
                 # What the first picture does not need, after it.
