@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-
 import msgspec
 import numpy as np
 
 from traintop.records import Floats
 from traintop.sources.schema import ABSENT_BITS, INF_STAND_IN, NAN_STAND_IN, restore
 
-_ABSENT_STAND_IN = b"7.09319e281"
+_ABSENT_STAND_IN = b"7e281"
 _ABSENT = float(_ABSENT_STAND_IN)
 _WORDS = (
     (b"-nan", NAN_STAND_IN),
@@ -22,12 +20,17 @@ _WORDS = (
     (b"Inf", INF_STAND_IN),
     (b"NA", _ABSENT_STAND_IN),
 )
+_DIGITS = b"0123456789.-+eE,\n "
+"""What rows are made of that are nothing but numbers."""
+_COMMA, _NEWLINE = b",\n"
 _BLANKS = (
     (b",,", b"," + _ABSENT_STAND_IN + b","),
     (b"\n,", b"\n" + _ABSENT_STAND_IN + b","),
     (b",\n", b"," + _ABSENT_STAND_IN + b"\n"),
 )
-_DECODER = msgspec.json.Decoder(list[list[float]])
+_DECODER = msgspec.json.Decoder(list[float])
+_PACK = msgspec.msgpack.Encoder().encode
+_PACKED = np.dtype([("kind", np.uint8), ("number", ">f8")])
 
 
 def parse_block(data: bytes, delimiter: bytes, width: int) -> Floats | None:
@@ -53,22 +56,33 @@ def parse_block(data: bytes, delimiter: bytes, width: int) -> Floats | None:
         if b"," in text and delimiter != b";":
             return None
         text = text.replace(b",", b".").replace(delimiter, b",")
-    for word, stand_in in _WORDS:
-        if word in text:
+    if text.translate(None, _DIGITS):
+        for word, stand_in in _WORDS:
             text = text.replace(word, stand_in)
-    # Twice between commas: of `,,,` the first pass sees only every other pair.
-    for blank, filled in (*_BLANKS, _BLANKS[0]):
-        if blank in text:
+    marks = np.frombuffer(text, np.uint8)
+    marks = marks[(marks == _COMMA) | (marks == _NEWLINE)] == _NEWLINE
+    lines = int(np.count_nonzero(marks)) - 1
+    if len(marks) != lines * width + 1 or not marks[width::width].all():
+        return None
+    if _has_blanks(text):
+        # Twice between commas: of `,,,` the first pass sees only every other pair.
+        for blank, filled in (*_BLANKS, _BLANKS[0]):
             text = text.replace(blank, filled)
-    lines = text.count(b"\n") - 1
     try:
-        rows = _DECODER.decode(b"[[" + text[1:-1].replace(b"\n", b"],[") + b"]]")
+        cells = _DECODER.decode(b"[" + text[1:-1].replace(b"\n", b",") + b"]")
     except msgspec.MsgspecError:
         return None
-    if len(rows) != lines or set(map(len, rows)) != {width}:
-        return None
-    cells = itertools.chain.from_iterable(rows)
-    numbers = np.fromiter(cells, np.float64, lines * width).reshape(lines, width)
+    # Half the time of having numpy look at each of the numbers.
+    packed = _PACK(cells)
+    numbers = np.frombuffer(packed, _PACKED, len(cells), len(packed) - len(cells) * 9)["number"]
+    numbers = numbers.astype(np.float64).reshape(lines, width)
     restore(numbers)
     numbers.view(np.uint64)[numbers == _ABSENT] = ABSENT_BITS
     return numbers
+
+
+def _has_blanks(text: bytes) -> bool:
+    """Whether two marks follow each other. Searching for each pair takes four times as long."""
+    marks = np.frombuffer(text, np.uint8)
+    marks = (marks == _COMMA) | (marks == _NEWLINE)
+    return bool((marks[1:] & marks[:-1]).any())

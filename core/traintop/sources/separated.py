@@ -19,7 +19,8 @@ from traintop.sources.objects import Burst
 from traintop.sources.placing import RowMaker
 from traintop.sources.ragged import align
 from traintop.sources.roles import role_of
-from traintop.sources.schema import ABSENT, columns
+from traintop.sources.schema import ABSENT, ABSENT_BITS, columns
+from traintop.sources.text_columns import Texts, take_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -73,6 +74,7 @@ class SeparatedValues:
         self._first: list[tuple[int, list[str]]] = []
         self._split_at: int | None = None
         self._time_at: int | None = None
+        self._text_at: list[int] = []
         self._open: list[str] = []  # lines of a record with a quote that is not closed yet
         self._opened = 0
         self._played = 0.0  # steps of the episodes so far
@@ -105,18 +107,43 @@ class SeparatedValues:
         return items
 
     def _take_block(self, data: bytes) -> list[Item]:
-        plain = self._learnt and self._split_at is None and not self._open
-        if plain and self._dialect is not None:
-            block = parse_block(data, self._dialect.delimiter.encode(), len(self._names))
-            if block is not None:
-                self.tally.lines += len(block)
-                self._close_cells()
-                self._blocks.append(block)
-                return []
+        if self._learnt and not self._open and self._take_numbers(data):
+            return []
         items: list[Item] = []
         for at, line in self.tally.number(data):
             items += self._take_line(at, line)
         return items
+
+    def _take_numbers(self, data: bytes) -> bool:
+        """Take lines that hold nothing but numbers, and text where it stood before."""
+        assert self._dialect is not None  # noqa: S101 - told by the first record
+        delimiter, width = self._dialect.delimiter.encode(), len(self._names)
+        texts: Texts = {}
+        if self._text_at:
+            taken = take_out(data, delimiter, width, self._text_at)
+            if taken is None:
+                return False
+            data, texts = taken
+        block = parse_block(data, delimiter, width)
+        if block is None:
+            return False
+        for place, cells in texts.items():
+            if place == self._time_at:
+                block[:, place] = [self._time(cell) for cell in cells]
+            elif place != self._split_at and any(self._number(cell) is not None for cell in cells):
+                return False
+        for place in texts.keys() - {self._time_at, self._split_at}:
+            count = sum(not is_absent(cell) for cell in texts[place])
+            if count:
+                self.tally.ignore(self._names[place], count)
+        self.tally.lines += len(block)
+        self._close_cells()
+        empty = (block.view(np.uint64) == ABSENT_BITS).all(axis=1)
+        if self._split_at is not None:
+            splits = texts[self._split_at]
+            self._splits += [cell for cell, gone in zip(splits, empty, strict=True) if not gone]
+        self._blocks.append(block[~empty] if empty.any() else block)
+        return True
 
     def _take_line(self, at: int, data: bytes) -> list[Item]:
         if data.endswith(CUT_MARK):
@@ -125,8 +152,9 @@ class SeparatedValues:
         line = data.decode("utf-8", "replace").strip("\ufeff\0\r\n")
         if not self._open and line.startswith("#"):
             self._comment = line.lstrip("# ")
+            items = self._flush()
             self._played = 0.0
-            return []
+            return items
         if self._open or line.count('"') % 2:
             self._opened = self._opened if self._open else at
             self._open.append(line)
@@ -196,6 +224,13 @@ class SeparatedValues:
         self._say_why()
         self._split_at = _place(self._names, keys.split)
         self._time_at = _place(self._names, keys.time)
+        self._text_at = [
+            place
+            for place, cell in enumerate(cells[: len(self._names)])
+            if not is_absent(cell) and self._number(cell) is None
+        ]
+        if self._split_at is not None and self._split_at not in self._text_at:
+            self._text_at.append(self._split_at)
         for at, row in rows:
             self._take_cells(at, row)
 
@@ -211,6 +246,13 @@ class SeparatedValues:
     def _number(self, cell: str) -> float | None:
         assert self._dialect is not None  # noqa: S101 - told by the first record
         return number(cell, decimal_comma=self._dialect.delimiter == ";")
+
+    def _time(self, cell: str) -> float:
+        """The time in a cell, in the unit of its column; a date in seconds since 1970."""
+        if is_absent(cell):
+            return ABSENT
+        found = self._number(cell)
+        return seconds(cell, 1.0) if found is None else found
 
     def _take_cells(self, at: int, cells: list[str]) -> None:
         width = len(self._names)
@@ -235,12 +277,12 @@ class SeparatedValues:
             if is_absent(cell):
                 values.append(ABSENT)
                 continue
-            found = self._number(cell)
-            if found is None and place == self._time_at:
-                found = seconds(cell, 1.0)
+            found = self._time(cell) if place == self._time_at else self._number(cell)
             if found is None and place != self._split_at:
                 self.tally.ignore(self._names[place])
             values.append(ABSENT if found is None else found)
+        if all(value is ABSENT for value in values):
+            return
         self._cells.append(values)
         self._splits.append(None if self._split_at is None else cells[self._split_at])
 
