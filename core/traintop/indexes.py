@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -38,6 +40,7 @@ class Indexes:
         self._folder = cache_folder(settings)
         self._most = int(settings.cache_gb * 1e9)
         self._open: list[RunIndex] = []
+        self._writer: threading.Thread | None = None
         self._files: dict[Path, Path] = {}
         """Files -> where their index is, or would be."""
         self._known: dict[Path, int] = {}
@@ -47,6 +50,10 @@ class Indexes:
     def unchecked(self) -> bool:
         """Whether what was shown may still turn out to be damaged."""
         return bool(self._open)
+
+    def file_of(self, path: Path) -> Path | None:
+        """Return where the index of a file is, or would be; None where it has none."""
+        return self._files.get(path)
 
     def opened(self, open_source: Callable[[], Source], read_as: str, store: Store) -> Source:
         """Open a source; where it has an index, it goes on from the end of that.
@@ -100,28 +107,44 @@ class Indexes:
         return True
 
     def write(self, sources: Sequence[Source], store: Store) -> None:
-        """Write the indexes of large files that were read whole."""
+        """Have the indexes of large files written that were read whole, by another thread."""
         if self._folder is None or not self.writing or self.unchecked:
             return
+        if self._writer is not None and self._writer.is_alive():
+            return
         marking = [source for source in sources if isinstance(source, Marking)]
+        jobs: list[Callable[[], object]] = []
         for source in marking:
-            size = source.report().bytes_read
-            if size < max(LEAST, GROWN * self._known.get(source.path, 0)):
+            path, size = source.path, source.report().bytes_read
+            file = self.file_of(path)
+            if file is None or size < max(LEAST, GROWN * self._known.get(path, 0)):
                 continue
-            self._known[source.path] = size  # Where it fails it is not tried again at once.
+            self._known[path] = size  # Where it fails it is not tried again at once.
             others = {table for each in marking if each is not source for table in each.tables}
             mark = source.mark()
-            if mark is None or source.path not in self._files or not others.isdisjoint(mark.tables):
-                continue
-            file = self._files[source.path]
-            with contextlib.suppress(OSError):  # It is not needed.
-                write_index(file, source.path, mark, store, self._most)
+            streams = None if mark is None else store.streams(mark.tables)
+            if mark is not None and streams is not None and others.isdisjoint(mark.tables):
+                jobs.append(partial(write_index, file, path, mark, streams, self._most))
+        if jobs:
+            self._writer = threading.Thread(target=_run, args=(jobs,), name="index", daemon=True)
+            self._writer.start()
+
+    def wait(self) -> None:
+        """Wait until what is being written is written."""
+        if self._writer is not None:
+            self._writer.join()
 
     def close(self) -> None:
         """Let go of all files."""
         for index in self._open:
             index.close()
         self._open.clear()
+
+
+def _run(jobs: Sequence[Callable[[], object]]) -> None:
+    for job in jobs:
+        with contextlib.suppress(OSError):  # It is not needed.
+            job()
 
 
 def _delete(file: Path) -> None:

@@ -28,7 +28,7 @@ from traintop.sources.mark import Mark
 from traintop.store import Storage, Store
 from traintop.store.image import ColumnImage, ImageReader, ImageWriter
 from traintop.store.storage import PAGE
-from traintop.store.store import StoreImage
+from traintop.store.streams import Streams, StreamsImage
 
 MAGIC = b"traintop index\n\0"
 VERSION = 1
@@ -52,7 +52,7 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     path: str
     """The file that it is of."""
     mark: Mark
-    store: StoreImage
+    streams: StreamsImage
 
 
 class _Unchecked(NamedTuple):
@@ -95,7 +95,7 @@ class RunIndex:
         Raises:
             ValueError: It does not fit.
         """
-        store.restore(self.description.store, self._reader)
+        store.restore(self.description.streams, self._reader)
         self._rest = [_Unchecked(image, 0, 0) for image in self._reader.unchecked]
         with contextlib.suppress(OSError):
             os.utime(self.file)  # It was used.
@@ -157,18 +157,18 @@ def index_of(folder: Path, path: Path, read_as: str) -> Path:
     return folder / "indexes" / f"{hashlib.sha256(known).hexdigest()[:32]}{SUFFIX}"
 
 
-def write_index(file: Path, path: Path, mark: Mark, store: Store, most: int) -> bool:
+def write_index(file: Path, path: Path, mark: Mark, streams: Streams, most: int) -> bool:
     """Write the index of a file, and delete others where they take too much room.
 
     Args:
         file: The index.
         path: The file that it is of.
         mark: How far that was read.
-        store: What was read of it.
+        streams: What was read of it.
         most: Bytes that all indexes may take.
 
     Returns:
-        False where there is nothing to be written.
+        False where that would be too much, or is out of date already.
 
     Raises:
         OSError: It cannot be written.
@@ -178,17 +178,16 @@ def write_index(file: Path, path: Path, mark: Mark, store: Store, most: int) -> 
     fd, unfinished = tempfile.mkstemp(suffix=UNFINISHED, dir=file.parent)
     try:
         writer = ImageWriter(fd, PAGE)
-        image = store.image(mark.tables, writer)
-        if image is None:
-            return False
+        image = streams.image(writer)
         described = Description(
-            made_by=__version__, path=str(path.absolute()), mark=mark, store=image
+            made_by=__version__, path=str(path.absolute()), mark=mark, streams=image
         )
         data = msgspec.msgpack.encode(described)
         os.pwrite(fd, data, writer.end)
         header = HEADER.pack(MAGIC, VERSION, len(data), writer.end, zlib.crc32(data))
         os.pwrite(fd, header, 0)
-        if len(data) > MOST_DESCRIPTION or 512 * os.fstat(fd).st_blocks > most:
+        too_much = len(data) > MOST_DESCRIPTION or 512 * os.fstat(fd).st_blocks > most
+        if too_much or not streams.unchanged:
             return False
         Path(unfinished).replace(file)
     finally:

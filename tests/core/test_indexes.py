@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from traintop import indexes, run_index
-from traintop.run_index import prune
+from traintop.run_index import prune, write_index
 from traintop.session import Session
 from traintop.settings import Settings
 
@@ -53,6 +53,7 @@ def drained(session):
     for tick in itertools.count():
         if not session.pump(1000.0 + tick).more:
             session.pump(1001.0 + tick)  # What is not for the screen comes behind it.
+            session.indexes.wait()
             return session
     raise AssertionError
 
@@ -211,6 +212,26 @@ def test_damage_is_harmless(tmp_path, cache, seed, kind):
     index.unlink()  # Who has it open keeps it.
     index.write_bytes(data)
     assert content(read(path, cache)) == whole
+
+
+@pytest.mark.parametrize(("more", "kept"), [((3000, 9000), True), ((2500, 2700), False)])
+def test_a_run_may_go_on_while_its_index_is_written(tmp_path, cache, more, kept):
+    """What comes meanwhile is read on the next time; what was overwritten is not kept."""
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(0, 3000))
+    session = opened(path, cache)
+    session.indexes.writing = False
+    drained(session)
+    mark = session._sources[0].mark()
+    streams = session.store.streams(mark.tables)
+    with path.open("a") as file:
+        file.write(lines(*more))
+    drained(session)
+    file = session.indexes.file_of(path)
+    assert write_index(file, path, mark, streams, 1 << 30) == kept
+    again = opened(path, cache)
+    assert (again.run() is not None and len(again.run().tables["log"]) == 3000) == kept
+    assert content(drained(again)) == content(read(path, tmp_path / "nothing"))
 
 
 def test_an_index_of_another_version_is_written_anew(tmp_path, cache, monkeypatch):

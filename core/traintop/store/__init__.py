@@ -3,9 +3,10 @@
 from traintop.store.axis import AxisMap
 from traintop.store.layers import LayerTable
 from traintop.store.log import LogStore
+from traintop.store.run import Run
 from traintop.store.series import Reduced, Series, Summary
 from traintop.store.storage import Storage
-from traintop.store.store import Run, Store
+from traintop.store.store import Store
 from traintop.store.table import Axis, Table
 
 __all__ = [

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
 from traintop.records import (
@@ -20,77 +18,17 @@ from traintop.records import (
     Rows,
     RunInfo,
 )
-from traintop.store.image import ImageReader, ImageWriter
-from traintop.store.layers import LayersImage, LayerTable, as_block, cut_block
+from traintop.store.image import ImageReader
+from traintop.store.layers import LayerTable, as_block, cut_block
 from traintop.store.log import LogStore
+from traintop.store.run import Rewind, Run
 from traintop.store.splitter import Splitter
 from traintop.store.storage import MEMORY, Storage
-from traintop.store.table import Table, TableImage
+from traintop.store.streams import Streams, StreamsImage
+from traintop.store.table import Table
 
 BEYOND = 1.5
 """An evaluation may come so many typical increments after the last training record of its run."""
-
-
-class Rewind(NamedTuple):
-    """Records that were repeated; the older ones of these steps are forgotten."""
-
-    stream: str
-    """The table, or `layers`."""
-    step: float
-    """The first step that was repeated."""
-    late: bool
-    """Whether it was a line or two out of order, rather than a run that was resumed."""
-
-
-class Run:
-    """One run: its tables, its layers and its events.
-
-    The thread that reads adds to it while others look: the dictionaries only grow, and who walks
-    over one takes a list of it first.
-    """
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.tables: dict[str, Table] = {}
-        """By name, in the order in which they turned up in the file."""
-        self.rearranged = 0
-        """How often older records have changed the order of the tables."""
-        self.layers: LayerTable | None = None
-        self.events: list[Event] = []
-        self.rewinds: list[Rewind] = []
-
-    @property
-    def series_known(self) -> tuple[int, int]:
-        """How many series there are, and how often older records have changed their order."""
-        tables = list(self.tables.values())
-        rearranged = self.rearranged + sum(table.rearranged for table in tables)
-        return sum(len(table.series) for table in tables), rearranged
-
-    @property
-    def last_step(self) -> int | None:
-        """The largest step of any table."""
-        steps = [table.step for table in list(self.tables.values())]
-        return max((int(step[-1]) for step in steps if len(step)), default=None)
-
-    @property
-    def first_step(self) -> int | None:
-        """The smallest step of any table."""
-        steps = [table.step for table in list(self.tables.values())]
-        return min((int(step[0]) for step in steps if len(step)), default=None)
-
-    @property
-    def main(self) -> Table | None:
-        """The table with the most records."""
-        return max(list(self.tables.values()), key=len, default=None)
-
-
-class StoreImage(msgspec.Struct, frozen=True, kw_only=True):
-    """The streams of one file, in another one."""
-
-    tables: list[TableImage]
-    layers: LayersImage | None
-    rewinds: list[Rewind]
-    splitters: dict[str, tuple[float, float, int]]
 
 
 class Store:
@@ -116,33 +54,23 @@ class Store:
             self.runs.append(Run(len(self.runs)))
         return self.runs[index]
 
-    def image(self, tables: Sequence[str], writer: ImageWriter) -> StoreImage | None:
-        """Write the streams of one file to another file, for `restore`.
+    def streams(self, tables: Sequence[str]) -> Streams | None:
+        """Return the streams of one file as they are now, to be written to an index.
 
         Args:
             tables: The tables that the file fed; none: it fed the layers.
-            writer: Where to.
 
         Returns:
             None where there is more than one run, or nothing of these streams.
-
-        Raises:
-            OSError: There is no room on the disk.
         """
-        streams = [*tables] or ["layers"]
+        names = [*tables] or ["layers"]
         run = self.runs[0] if len(self.runs) == 1 else None
-        if run is None or not all(stream in self._splitters for stream in streams):
+        if run is None or not all(name in self._splitters for name in names):
             return None
-        layers = None if tables or run.layers is None else run.layers
-        return StoreImage(
-            tables=[table.image(writer) for name, table in run.tables.items() if name in tables],
-            layers=None if layers is None else layers.image(writer),
-            rewinds=[rewind for rewind in run.rewinds if rewind.stream in streams],
-            splitters={stream: self._splitters[stream].state() for stream in streams},
-        )
+        return Streams(run, names, {name: self._splitters[name].state() for name in names})
 
-    def restore(self, image: StoreImage, reader: ImageReader) -> None:
-        """Take in the streams of a file that were written by `image`.
+    def restore(self, image: StreamsImage, reader: ImageReader) -> None:
+        """Take in the streams of a file that were written to an index.
 
         Raises:
             ValueError: They are not in the file, or some of them were begun already.
