@@ -107,7 +107,7 @@ def test_a_run_with_nothing_to_judge_by_is_not_called_healthy(tmp_path, key, ver
     ("content", "says"),
     [
         ("", "empty"),
-        ("step 1 loss 2\n", "text log"),
+        ("nothing to speak of\n", "text log"),
         ('{"names": ["a"], "numel": [1]}\n', "no record so far"),
     ],
 )
