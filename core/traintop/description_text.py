@@ -56,7 +56,7 @@ def _source(source: SourceDescription, path: str) -> Iterator[str]:
     if source.skipped_total > MOST_SKIPS:
         yield f"    {source.skipped_total} lines passed over in all"
     for note, count in source.notes.items():
-        yield from _wrapped(f"{note} ({_count(count, 'record')})", 4)
+        yield from _wrapped(f"{note} ({_count(count, 'record')})" if count else note, 4)
     if source.ignored:
         names = ", ".join(list(source.ignored)[:MOST_IGNORED])
         more = len(source.ignored) - MOST_IGNORED

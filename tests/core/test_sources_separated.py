@@ -64,6 +64,16 @@ def test_epochs_fall_where_a_run_was_appended() -> None:
     assert steps(text) == [*range(6)] * 3
 
 
+@pytest.mark.parametrize("swapped", [False, True])
+def test_a_run_appended_in_another_order_of_columns_is_noticed(swapped: bool) -> None:
+    reader = SeparatedValues("t")
+    runs = [[f"{at},{0.5 + at / 20},{1 - at / 10},1e-3" for at in range(8)] for _ in range(2)]
+    if swapped:
+        runs[1] = [f"{at},{1 - at / 10},{0.5 + at / 20},1e-3" for at in range(8)]
+    read("\n".join(["epoch,acc,loss,lr", *runs[0], *runs[1]]), reader)
+    assert any("changed places" in note for note in reader.tally.notes) == swapped
+
+
 def test_padded_cells() -> None:
     text = "     epoch,   train/box_loss,  lr/pg0\n         0,      0.1,  0.01\n   1, 0.09, 0.009\n"
     assert values(text) == [
@@ -196,7 +206,7 @@ def test_a_hundred_thousand_columns() -> None:
 def test_a_header_alone_is_said() -> None:
     reader = SeparatedValues("t")
     assert not read("epoch,loss\n", reader)
-    assert reader.tally.notes == {"a header without rows": 1}
+    assert reader.tally.notes == {"a header without rows": 0}
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,8 @@ class Tally:
         self.ignored: dict[str, int] = {}
         """Keys whose values are no numbers -> how many of them were met."""
         self.notes: dict[str, int] = {}
-        """What a user should know of how the file was read -> how many records it is true of."""
+        """What a user should know of how the file was read -> how many records it is true of, 0
+        where that is the whole file."""
 
     def state(self) -> dict[str, Any]:
         """What was counted so far, in plain values."""
@@ -55,7 +56,9 @@ class Tally:
             self.ignored[key] = self.ignored.get(key, 0) + count
 
     def note(self, what: str, count: int = 1) -> None:
-        """Count records that something is true of which a user should know."""
+        """Count records that something is true of which a user should know; 0 where it is true of
+        the whole file.
+        """  # noqa: D205 - the first sentence is long
         if what in self.notes or len(self.notes) < SKIPS_KEPT:
             self.notes[what] = self.notes.get(what, 0) + count
 

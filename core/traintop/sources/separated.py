@@ -10,6 +10,7 @@ import numpy as np
 from traintop.records import Column, Floats
 from traintop.sources import dialect as dialects
 from traintop.sources.cells import is_absent, number
+from traintop.sources.column_order import OrderWatch
 from traintop.sources.decoder import Tally
 from traintop.sources.dialect import EPISODES, UNNAMED
 from traintop.sources.keys import Keys, seconds
@@ -77,6 +78,7 @@ class SeparatedValues:
         self._text_at: list[int] = []
         self._open: list[str] = []  # lines of a record with a quote that is not closed yet
         self._opened = 0
+        self._order = OrderWatch()
         self._played = 0.0  # steps of the episodes so far
         self._blocks: list[Floats] = []
         self._cells: list[list[float]] = []
@@ -103,7 +105,7 @@ class SeparatedValues:
         self._learn()
         items += self._flush()
         if self._dialect is not None and not self.tally.records:
-            self.tally.note("a header without rows")
+            self.tally.note("a header without rows", 0)
         return items
 
     def _take_block(self, data: bytes) -> list[Item]:
@@ -188,6 +190,7 @@ class SeparatedValues:
             self._learn()
             items = self._flush()
             self._header, self._names, self._learnt = cells, dialects.unique(cells), False
+            self._order = OrderWatch()
             return items
         if self._learnt:
             self._take_cells(at, cells)
@@ -270,10 +273,13 @@ class SeparatedValues:
         values: list[float] = []
         for place, cell in enumerate(cells):
             try:
-                values.append(float(cell))
-                continue
+                value = float(cell)
             except ValueError:
                 pass
+            else:
+                if "_" not in cell:  # Python takes `1_0` for ten, nobody else does
+                    values.append(value)
+                    continue
             if is_absent(cell):
                 values.append(ABSENT)
                 continue
@@ -299,6 +305,7 @@ class SeparatedValues:
         numbers = np.concatenate(self._blocks)
         self._blocks = []
         self.tally.records += len(numbers)
+        self._watch_order(numbers)
         found = columns(list(self._names), np.ascontiguousarray(numbers.T))
         if self._keys.step == PLAYED and self._names[:3] == EPISODES:
             found[PLAYED] = self._steps_played(numbers[:, self._names.index("l")])
@@ -309,6 +316,19 @@ class SeparatedValues:
             texts[self._keys.split] = self._splits
         self._splits = []
         return list(self._rows.rows(Burst(len(numbers), found, texts)))
+
+    def _watch_order(self, numbers: Floats) -> None:
+        if self._keys.epoch not in self._names:
+            return
+        swapped = self._order.take(numbers[:, self._names.index(self._keys.epoch)], numbers)
+        if swapped is not None:
+            one, other = (self._names[place] for place in swapped)
+            self._order = OrderWatch()
+            self.tally.note(
+                f"`{one}` and `{other}` seem to have changed places: a run was appended whose"
+                " columns are in another order",
+                0,
+            )
 
     def _steps_played(self, lengths: Floats) -> Column:
         """The steps of all episodes so far: what an episode's record is drawn over."""

@@ -233,7 +233,11 @@ class FileSource:
         return SourceReport(
             path=self.path,
             format="unknown" if decoder is None else decoder.format,
-            why="" if decoder is None else decoder.tally.why,
+            why=decoder.tally.why
+            if decoder is not None
+            else ""
+            if tail.bytes_total
+            else "it is empty",
             units={} if decoder is None else dict(decoder.tally.units),
             records=0 if decoder is None else decoder.tally.records,
             bytes_read=tail.bytes_read,
