@@ -65,7 +65,7 @@ class DatabaseSource:
 
     def __init__(self, path: Path, kind: Kind, table: str) -> None:
         self._path = path
-        self._kind = kind
+        self._kind: Kind = kind
         self._table = table
         self._run: str | None = None  # the one that is read
         self._began = -1  # its first row

@@ -49,7 +49,7 @@ class _Metric:
         self.reached = -np.inf
         """What the points are in the order of, of the last one that was read."""
         self._lines = LineSplitter()
-        self._kind = kind
+        self._kind: Kind = kind
         # Which columns hold time, value and step.
         self._columns: tuple[int | None, int, int] | None = (0, 1, 2) if kind == "mlflow" else None
 
@@ -96,7 +96,7 @@ class MetricFiles:
 
     def __init__(self, folder: Path, kind: Kind, table: str) -> None:
         self._folder = folder
-        self._kind = kind
+        self._kind: Kind = kind
         self._placer = Placer(table)
         self._metrics: dict[Path, _Metric] = {}
         self._folders: dict[Path, int] = {}

@@ -19,7 +19,7 @@ from traintop.sources.placing import RowMaker
 from traintop.sources.protobuf import BYTES, Malformed, fields
 from traintop.sources.run_settings import run_info_of
 from traintop.sources.textlog import TextLog
-from traintop.sources.wandb.framing import PAD, Framing, Records, right
+from traintop.sources.wandb.framing import PAD, Framing, Records, are_right
 from traintop.sources.wandb.history import Cells, Names, read_row, read_rows
 from traintop.sources.wandb.kinds import HISTORY, OTHER, split_records
 from traintop.sources.wandb.messages import (
@@ -92,7 +92,7 @@ class WandbFile:
             return []
         whole = records.data
         contents = split_records(np.frombuffer(whole, np.uint8), records.starts, records.ends)
-        taken = self._taken(whole, records, contents.kinds)
+        taken = self._taken(records, contents.kinds)
         rows = np.flatnonzero(taken & (contents.kinds == HISTORY))
         history = self._history(whole, contents.starts[rows], contents.ends[rows])
         if history:
@@ -131,18 +131,13 @@ class WandbFile:
     def _skip(self, offset: int, why: str) -> None:
         self.tally.skip(self._records + 1, f"byte {offset}: {why}")
 
-    def _taken(self, whole: bytes, records: Records, kinds: Indices) -> NDArray[np.bool_]:
+    def _taken(self, records: Records, kinds: Indices) -> NDArray[np.bool_]:
         """Which records have the checksum that they should; those that are not read pass."""
         taken = np.ones(len(kinds), np.bool_)
         looked = np.flatnonzero(~records.checked & ((kinds == HISTORY) | (kinds == OTHER)))
-        for one, start, end in zip(
-            looked.tolist(),
-            records.starts[looked].tolist(),
-            records.ends[looked].tolist(),
-            strict=True,
-        ):
-            if not right(whole, start, end):
-                taken[one] = False
+        if len(looked):
+            taken[looked] = are_right(records, looked)
+            for one in np.flatnonzero(~taken).tolist():
                 self.tally.skip(self._records + one + 1, "wrong checksum")
         return taken
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from bisect import bisect_left
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -59,7 +60,7 @@ class Framing:
 
     def __init__(self, skip: Skip) -> None:
         self._skip = skip
-        self._held = b""
+        self._held: bytes = b""
         self._offset = 0  # in the file, of what is held
         self._pieces: list[bytes] | None = None  # of a record whose end is still to come
         self._size = 0
@@ -155,16 +156,16 @@ class _Bulk:
         room = BLOCK - (starts + offset) % BLOCK
         fits = (ends - starts <= room) & (ends <= len(data))
         self._starts, self._ends = starts[fits], ends[fits]
-        self._breaks = np.append(
-            np.flatnonzero(self._ends[:-1] != self._starts[1:]), len(self._starts) - 1
-        )
+        breaks = np.flatnonzero(self._ends[:-1] != self._starts[1:]).tolist()
+        self._breaks: list[int] = [*breaks, len(self._starts) - 1]
+        self._places: list[int] = self._starts.tolist()
 
     def run_from(self, at: int) -> _Run | None:
         """Where the records are that follow each other from a place on: headers, and ends."""
-        index = int(np.searchsorted(self._starts, at))
-        if index == len(self._starts) or self._starts[index] != at:
+        index = bisect_left(self._places, at)
+        if index == len(self._places) or self._places[index] != at:
             return None
-        last = int(self._breaks[np.searchsorted(self._breaks, index)])
+        last = self._breaks[bisect_left(self._breaks, index)]
         return self._starts[index : last + 1], self._ends[index : last + 1]
 
 
@@ -179,10 +180,14 @@ def _right(data: bytes, at: int, length: int, stored: int) -> bool:
     return zlib.crc32(data[at + PIECE_HEADER - 1 : at + PIECE_HEADER + length]) == stored
 
 
-def right(data: bytes, start: int, end: int) -> bool:
-    """Whether the record at `data[start:end]` has the checksum that its header says."""
-    stored = int.from_bytes(data[start - PIECE_HEADER : start - 3], "little")
-    return zlib.crc32(data[start - 1 : end]) == stored
+def are_right(records: Records, which: Indices) -> NDArray[np.bool_]:
+    """Whether the chosen records, which were not checked, have the checksum of their header."""
+    data, starts = records.data, records.starts[which]
+    # Type and data follow each other, and the checksum stands 7 bytes before the data.
+    words = np.ndarray((len(data) - 3,), "<u4", data, 0, (1,))
+    places = zip((starts - 1).tolist(), records.ends[which].tolist(), strict=True)
+    found = [zlib.crc32(data[start:end]) for start, end in places]
+    return np.array(found, np.uint32) == words[starts - PIECE_HEADER]
 
 
 def _plausible(data: bytes, at: int, room: int) -> bool:
@@ -201,7 +206,7 @@ def _records(data: bytes, found: list[_Run | bytes]) -> Records:
     pieces: list[bytes] = []
     starts: list[Indices] = [_EMPTY]
     ends: list[Indices] = [_EMPTY]
-    checked: list[NDArray[np.bool_]] = [np.empty(0, np.bool_)]
+    joined: list[bool] = []
     size = 0
     for one in found:
         if isinstance(one, bytes):
@@ -214,12 +219,15 @@ def _records(data: bytes, found: list[_Run | bytes]) -> Records:
             piece = data[first : int(tails[-1])]
             starts.append(heads + (size - first + PIECE_HEADER))
             ends.append(tails + (size - first))
-        checked.append(np.full(len(starts[-1]), isinstance(one, bytes)))
+        joined.append(isinstance(one, bytes))
         pieces.append(piece)
         size += len(piece)
     pieces.append(bytes(PAD))
     return Records(
-        b"".join(pieces), np.concatenate(starts), np.concatenate(ends), np.concatenate(checked)
+        b"".join(pieces),
+        np.concatenate(starts),
+        np.concatenate(ends),
+        np.repeat(np.array(joined, np.bool_), [len(part) for part in starts[1:]]),
     )
 
 
