@@ -141,7 +141,7 @@ def test_nested_keys_and_values_are_joined() -> None:
     ]
     found = curves(decode(wandb_file(rows))[1])
     assert found["history:train.loss"] == [(0, 0), (1, 0.5), (2, 1)]
-    assert found["history:deep.a.b"] == [(0, 0), (1, 1), (2, 2)]
+    assert found["history:deep/a/b"] == [(0, 0), (1, 1), (2, 2)]
 
 
 def test_media_and_text_are_left_aside_and_counted() -> None:

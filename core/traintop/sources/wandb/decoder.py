@@ -12,15 +12,14 @@ from numpy.typing import NDArray
 
 from traintop.records import Column, Rows
 from traintop.sources.decoder import Tally
-from traintop.sources.keys import Keys
 from traintop.sources.lines import LineSplitter
-from traintop.sources.objects import Burst
+from traintop.sources.objects import ObjectDecoder
 from traintop.sources.placing import RowMaker
 from traintop.sources.protobuf import BYTES, Malformed, fields
 from traintop.sources.run_settings import run_info_of
 from traintop.sources.textlog import TextLog
-from traintop.sources.wandb.framing import PAD, Framing, Records, are_right
-from traintop.sources.wandb.history import Cells, Names, read_row, read_rows
+from traintop.sources.wandb.framing import Framing, Records, are_right
+from traintop.sources.wandb.history import JOINT, json_lines
 from traintop.sources.wandb.kinds import HISTORY, OTHER, split_records
 from traintop.sources.wandb.messages import (
     read_exit,
@@ -66,10 +65,9 @@ class WandbFile:
         self.tally = Tally()
         self.tally.why = "it begins as the run files of W&B do"
         self._framing = Framing(self._skip)
-        self._names = Names()
-        self._keys = Keys()
-        self._learnt = 0  # names that `Keys` has seen
-        self._maker = RowMaker(self._keys, table)
+        self._objects = ObjectDecoder(self.tally)
+        self._maker = RowMaker(self._objects.keys, table)
+        self._media: tuple[str, ...] = ()  # what the names of parts of media begin with
         self._system = system
         self._system_used = False
         self._step = 0.0  # the last one of the history
@@ -99,7 +97,6 @@ class WandbFile:
             self._printed = None
         items: list[Item] = [*history]
         self._records += len(records.starts)
-        self.tally.lines = self._records
         self.tally.records += len(rows)
         system: list[Stats] = []
         stands: list[int] = []  # how many rows came before each of them
@@ -146,51 +143,33 @@ class WandbFile:
     def _history(self, whole: bytes, starts: Indices, ends: Indices) -> list[Rows]:
         if not len(starts):
             return []
-        # The rows alone, without the summaries between them, which are as long.
-        data = b"".join(
-            [whole[at:end] for at, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-        )
-        ends = np.cumsum(ends - starts)
-        starts = np.concatenate(([0], ends[:-1]))
-        data += bytes(PAD)
-        cells, others = read_rows(data, starts, ends, self._names)
-        rest: list[tuple[int, int, float]] = []
-        for row in others.tolist():
-            try:
-                values = read_row(data, int(starts[row]), int(ends[row]), self._names)
-            except Malformed as error:
-                self.tally.skip(self._records + 1, f"no row: {error}")
-                continue
-            rest += [(row, key, value) for key, value in values.items()]
-        for name, count in self._names.take_ignored().items():
-            self.tally.ignore(name, count)
-        if rest:
-            cells = cells.with_more(rest)
-        return list(self._maker.rows(self._burst(cells, len(starts))))
+        places = zip(starts.tolist(), ends.tolist(), strict=True)
+        lines, problems = json_lines([whole[start:end] for start, end in places])
+        for problem in problems:
+            self.tally.skip(self._records + 1, f"no row: {problem}")
+        made: list[Rows] = []
+        for burst in self._objects.decode(lines):
+            columns = {name.replace(JOINT, "."): column for name, column in burst.columns.items()}
+            made += self._maker.rows(burst._replace(columns=self._measured(columns)))
+        return made
 
-    def _burst(self, cells: Cells, count: int) -> Burst:
-        """The rows as columns."""
-        # numpy sorts numbers of two bytes by radix, in linear time
-        narrow = len(self._names.names) < 1 << 16
-        keys = cells.keys.astype(np.uint16) if narrow else cells.keys
-        order = np.argsort(keys, kind="stable")
-        keys, rows, values = cells.keys[order], cells.rows[order], cells.values[order]
-        edges = np.concatenate(([0], np.flatnonzero(keys[1:] != keys[:-1]) + 1, [len(keys)]))
-        columns: dict[str, Column] = {}
-        for begin, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-            if begin == end:
-                continue
-            name = self._names.names[keys[begin]]
-            if name in _AXES or self._names.is_media(name):
-                continue
-            whole = end - begin == count
-            columns[name] = Column(
-                values=values[begin:end], rows=None if whole else rows[begin:end]
-            )
-        if self._learnt < len(self._names.names):
-            self._learnt = len(self._names.names)
-            self._keys.learn({name: float(one.values[0]) for name, one in columns.items()})
-        return Burst(count, columns, {})
+    def _measured(self, columns: dict[str, Column]) -> dict[str, Column]:
+        """The columns that are no parts of a picture, a table, a histogram or the like."""
+        ignored = self.tally.ignored
+        for name in [name for name in ignored if JOINT in name]:
+            plain = name.replace(JOINT, ".")
+            ignored[plain] = ignored.get(plain, 0) + ignored.pop(name)
+        for name in [name for name in ignored if name.endswith(("._type", "/_type"))]:
+            medium = name[: -len("/_type")]
+            self._media = tuple({*self._media, f"{medium}.", f"{medium}/"})
+            ignored[medium] = ignored.get(medium, 0) + ignored.pop(name)
+        for name in [name for name in ignored if name.startswith(self._media)]:
+            del ignored[name]
+        return {
+            name: column
+            for name, column in columns.items()
+            if name not in _AXES and not name.startswith(self._media)
+        }
 
     # --- other records -----------------------------------------------------------------------
 
