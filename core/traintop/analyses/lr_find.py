@@ -151,10 +151,6 @@ def _optimizer_state(context: Context) -> Mapping[str, Any] | None:
             "fresh 0 begins with the checkpoint's optimizer state, and there is none: give a "
             "--checkpoint that holds one, or leave fresh at 1"
         )
-    if context.ranks.sharded:
-        raise AnalysisFailedError(
-            "the checkpoint's optimizer state cannot be sharded: leave --shard out, or fresh at 1"
-        )
     return context.optimizer_state
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from traintop.analyses.batches import NOTHING_TRAINS
 from traintop.analyses.context import AnalysisFailedError, Context
+from traintop.analyses.ranks import laid_out_as
 
 if TYPE_CHECKING:
     import torch
@@ -39,6 +40,7 @@ def build_optimizer(
     try:
         # It would train the very tensors that it is given, where they are on its device.
         optimizer.load_state_dict(copy.deepcopy(dict(state)))
+        _shard_state(optimizer)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         reason = str(error).split("\n", maxsplit=1)[0]
         context.log(f"the checkpoint's optimizer state does not fit, so a fresh one: {reason}")
@@ -64,6 +66,14 @@ def _build(context: Context, parameters: list[torch.nn.Parameter]) -> torch.opti
             "let it return an optimizer"
         )
     return optimizer
+
+
+def _shard_state(optimizer: torch.optim.Optimizer) -> None:
+    """Lay whole states out over the ranks as the parameters are that they belong to."""
+    for parameter, kept in optimizer.state.items():
+        for key, value in kept.items():
+            if getattr(value, "shape", None) == parameter.shape:
+                kept[key] = laid_out_as(parameter, value)
 
 
 def refuse_closure(optimizer: torch.optim.Optimizer) -> None:
