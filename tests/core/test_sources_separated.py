@@ -185,6 +185,11 @@ def test_a_column_says_what_part_of_the_data_is_meant() -> None:
     assert found["val"] == [(0, 0, {"loss": 1.1}), (1, 1, {"loss": 1.0})]
 
 
+def test_a_row_for_each_value() -> None:
+    found = values("step,metric,value\n0,loss,1.0\n0,acc,0.1\n1,loss,0.9\n1,acc,0.2\n")
+    assert found == [{"loss": 1.0}, {"acc": 0.1}, {"loss": 0.9}, {"acc": 0.2}]
+
+
 def test_dates_are_the_time_of_a_record() -> None:
     reader = SeparatedValues("t")
     data = b"timestamp,step,loss\n2024-01-01T12:00:00+00:00,1,0.5\n2024-01-01T12:00:10+00:00,2,1\n"
@@ -267,7 +272,8 @@ def test_the_fast_way_reads_what_the_slow_one_reads(rows: list[list[str]], delim
     assert repr(read(text, SeparatedValues("t"))) == repr(one_by_one)
 
 
-SAMPLES = (LIGHTNING, KERAS, MONITOR, NOTES, DECIMAL_COMMA)
+LONG = "step,metric,value,phase\n0,loss,1.0,train\n0,acc,0.1,val\n1,loss,nan,train\n"
+SAMPLES = (LONG, LIGHTNING, KERAS, MONITOR, NOTES, DECIMAL_COMMA)
 
 
 @st.composite

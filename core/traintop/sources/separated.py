@@ -15,6 +15,7 @@ from traintop.sources.decoder import Tally
 from traintop.sources.dialect import EPISODES, UNNAMED
 from traintop.sources.keys import Keys, seconds
 from traintop.sources.lines import CUT_MARK
+from traintop.sources.long_format import columns_of, spread
 from traintop.sources.numeric_block import parse_block
 from traintop.sources.objects import Burst
 from traintop.sources.placing import RowMaker
@@ -82,7 +83,8 @@ class SeparatedValues:
         self._played = 0.0  # steps of the episodes so far
         self._blocks: list[Floats] = []
         self._cells: list[list[float]] = []
-        self._splits: list[str | None] = []
+        self._kept: dict[int, list[str]] = {}  # columns whose text is needed: split, series
+        self._long: tuple[int, int] | None = None  # the columns of a series' name and value
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -132,18 +134,17 @@ class SeparatedValues:
         for place, cells in texts.items():
             if place == self._time_at:
                 block[:, place] = [self._time(cell) for cell in cells]
-            elif place != self._split_at and any(self._number(cell) is not None for cell in cells):
+            elif place not in self._kept and any(self._number(cell) is not None for cell in cells):
                 return False
-        for place in texts.keys() - {self._time_at, self._split_at}:
+        for place in texts.keys() - {self._time_at, *self._kept}:
             count = sum(not is_absent(cell) for cell in texts[place])
             if count:
                 self.tally.ignore(self._names[place], count)
         self.tally.lines += len(block)
         self._close_cells()
         empty = (block.view(np.uint64) == ABSENT_BITS).all(axis=1)
-        if self._split_at is not None:
-            splits = texts[self._split_at]
-            self._splits += [cell for cell, gone in zip(splits, empty, strict=True) if not gone]
+        for place, kept in self._kept.items():
+            kept += [cell for cell, gone in zip(texts[place], empty, strict=True) if not gone]
         self._blocks.append(block[~empty] if empty.any() else block)
         return True
 
@@ -232,8 +233,12 @@ class SeparatedValues:
             for place, cell in enumerate(cells[: len(self._names)])
             if not is_absent(cell) and self._number(cell) is None
         ]
-        if self._split_at is not None and self._split_at not in self._text_at:
-            self._text_at.append(self._split_at)
+        self._long = columns_of(self._names)
+        if self._long is not None and self._long[0] not in self._text_at:
+            self._long = None
+        needed = (self._split_at, self._long[0] if self._long else None)
+        self._kept = {place: [] for place in needed if place is not None}
+        self._text_at += self._kept.keys() - set(self._text_at)
         for at, row in rows:
             self._take_cells(at, row)
 
@@ -284,13 +289,14 @@ class SeparatedValues:
                 values.append(ABSENT)
                 continue
             found = self._time(cell) if place == self._time_at else self._number(cell)
-            if found is None and place != self._split_at:
+            if found is None and place not in self._kept:
                 self.tally.ignore(self._names[place])
             values.append(ABSENT if found is None else found)
         if all(value is ABSENT for value in values):
             return
         self._cells.append(values)
-        self._splits.append(None if self._split_at is None else cells[self._split_at])
+        for place, kept in self._kept.items():
+            kept.append(cells[place])
 
     def _close_cells(self) -> None:
         if self._cells:
@@ -313,8 +319,13 @@ class SeparatedValues:
             found.pop(UNNAMED, None)
         texts: dict[str, list[Any]] = {}
         if self._keys.split is not None and self._split_at is not None:
-            texts[self._keys.split] = self._splits
-        self._splits = []
+            texts[self._keys.split] = self._kept[self._split_at]
+        if self._long is not None:
+            name, value = self._long
+            all_values = found.pop(self._names[value], None)
+            if all_values is not None:
+                found |= spread(self._kept[name], all_values)
+        self._kept = {place: [] for place in self._kept}
         return list(self._rows.rows(Burst(len(numbers), found, texts)))
 
     def _watch_order(self, numbers: Floats) -> None:
