@@ -6,11 +6,12 @@ import math
 
 import pytest
 
+from app_driver import text_of
 from traintop.analyses import ANALYSES
 from traintop.analysis_results import AnalysisResult, write_result
 from traintop_tui.charts.cells import row_text, row_width
 from traintop_tui.job_list import JobItem
-from traintop_tui.widgets.result_chart import ResultChart
+from traintop_tui.widgets.result_chart import ResultChart, draw_item
 from traintop_tui.widgets.result_drawings import DRAWINGS
 
 LRS = [10.0**power for power in range(-6, 1)]
@@ -46,8 +47,9 @@ CHECKUP = {
 }
 
 
-def result(analysis, found):
-    return AnalysisResult(
+def finished(analysis, found):
+    """Return an analysis whose result has been read from a file."""
+    result = AnalysisResult(
         analysis=analysis,
         status="ok",
         checkpoint="ckpt-200.pt",
@@ -56,16 +58,13 @@ def result(analysis, found):
         device="cpu",
         result=found,
     )
+    return JobItem(analysis, result.checkpoint, result=result)
 
 
-async def drawn(pilot):
-    """Return the lines of the chart on the analyses screen, at several sizes, largest last."""
-    pilot.app.model.jobs.load()
-    await pilot.press("5")
-    await pilot.pause()
-    chart = pilot.app.screen.query_one("#result-chart-0", ResultChart)
+def drawn(item):
+    """Return the lines of its chart in ASCII, drawn at several sizes, largest last."""
     for width, height in [(1, 1), (12, 3), (40, 8), (90, 24)]:
-        rows = chart.build(width, height)
+        rows = draw_item(item, width, height, braille=False)
         assert len(rows) == height
         assert all(row_width(row) == width for row in rows)
     return [row_text(row) for row in rows]
@@ -75,54 +74,57 @@ def test_every_analysis_has_a_drawing():
     assert set(DRAWINGS) == set(ANALYSES)
 
 
-async def test_the_loss_is_drawn_over_the_learning_rate(opened, run_folder):
-    write_result(result("lr_find", LR_FIND), run_dir=run_folder)
+async def test_the_chart_of_a_result_file_is_on_the_screen(opened, run_folder):
+    item = finished("dead_neurons", DEAD)
+    write_result(item.result, run_dir=run_folder)
     async with opened(run_folder, ascii=True) as pilot:
-        lines = await drawn(pilot)
-        assert "loss over learning rate, suggested 1.00e-03" in lines[0]
-        assert all(f"1e{power}" in lines[-1] for power in (-6, -3))
-        assert "*" in lines[-2]  # The suggestion is marked on the axis.
-
-
-async def test_dead_units_are_bars(opened, run_folder):
-    write_result(result("dead_neurons", DEAD), run_dir=run_folder)
-    async with opened(run_folder, ascii=True) as pilot:
-        lines = await drawn(pilot)
-        [first] = [line for line in lines if "a.relu" in line]
-        [second] = [line for line in lines if "b.relu" in line]
-        assert "32 of 64" in first
-        assert "0 of 10" in second
-        ink = [line.split(" ", 1)[1].rsplit(" of", 1)[0].count("#") for line in (first, second)]
-        assert ink[0] > 20
-        assert ink[1] == 0
-
-
-async def test_a_checkup_is_a_line_a_part(opened, run_folder):
-    write_result(result("checkup", CHECKUP), run_dir=run_folder)
-    async with opened(run_folder, ascii=True) as pilot:
-        lines = [line.rstrip() for line in await drawn(pilot)]
-        assert lines[:6] == [
-            "data  HEALTHY",
-            " ok Data check             told",
-            "one batch  CRITICAL",
-            " !! Gradient check         is wrong for 2",
-            "  x NaN source             told",
-            "  - Gradient flow          told",
-        ]
+        pilot.app.model.jobs.load()
+        await pilot.press("5")
+        await pilot.pause()
         chart = pilot.app.screen.query_one("#result-chart-0", ResultChart)
-        short = [row_text(row).split() for row in chart.build(60, 3)]
-        assert [words[0] for words in short] == ["ok", "!!", "2"]
+        assert chart.build(90, 24) == draw_item(item, 90, 24, braille=False)
+        assert "32 of 64" in text_of(pilot.app)
 
 
-async def test_points_are_drawn_as_they_come(opened, run_folder):
-    async with opened(run_folder, ascii=True) as pilot:
-        item = JobItem("lr_find", None)
-        pilot.app.model.jobs.items.append(item)
-        assert any("No points yet" in line for line in await drawn(pilot))
-        item.points["seed 0"] = ([1e-5], [2.3])
-        assert "loss over learning rate" in (await drawn(pilot))[0]
-        item.points["seed 0"] = ([1e-5, 1e-4, 1e-3], [2.3, math.nan, 2.0])
-        assert "1e-4" in (await drawn(pilot))[-1]
+def test_the_loss_is_drawn_over_the_learning_rate():
+    lines = drawn(finished("lr_find", LR_FIND))
+    assert "loss over learning rate, suggested 1.00e-03" in lines[0]
+    assert all(f"1e{power}" in lines[-1] for power in (-6, -3))
+    assert "*" in lines[-2]  # The suggestion is marked on the axis.
+
+
+def test_dead_units_are_bars():
+    lines = drawn(finished("dead_neurons", DEAD))
+    [first] = [line for line in lines if "a.relu" in line]
+    [second] = [line for line in lines if "b.relu" in line]
+    assert "32 of 64" in first
+    assert "0 of 10" in second
+    ink = [line.split(" ", 1)[1].rsplit(" of", 1)[0].count("#") for line in (first, second)]
+    assert ink[0] > 20
+    assert ink[1] == 0
+
+
+def test_a_checkup_is_a_line_a_part():
+    item = finished("checkup", CHECKUP)
+    assert [line.rstrip() for line in drawn(item)][:6] == [
+        "data  HEALTHY",
+        " ok Data check             told",
+        "one batch  CRITICAL",
+        " !! Gradient check         is wrong for 2",
+        "  x NaN source             told",
+        "  - Gradient flow          told",
+    ]
+    short = [row_text(row).split() for row in draw_item(item, 60, 3, braille=False)]
+    assert [words[0] for words in short] == ["ok", "!!", "2"]
+
+
+def test_points_are_drawn_as_they_come():
+    item = JobItem("lr_find", None)
+    assert any("No points yet" in line for line in drawn(item))
+    item.points["seed 0"] = ([1e-5], [2.3])
+    assert "loss over learning rate" in drawn(item)[0]
+    item.points["seed 0"] = ([1e-5, 1e-4, 1e-3], [2.3, math.nan, 2.0])
+    assert "1e-4" in drawn(item)[-1]
 
 
 @pytest.mark.parametrize(
@@ -137,12 +139,8 @@ async def test_points_are_drawn_as_they_come(opened, run_folder):
         ("checkup", {"sections": [{}]}),
     ],
 )
-async def test_a_damaged_result_is_said_where_the_chart_would_be(
-    opened, run_folder, analysis, broken
-):
-    write_result(result(analysis, broken), run_dir=run_folder)
-    async with opened(run_folder, ascii=True) as pilot:
-        assert any("Cannot be drawn" in line for line in await drawn(pilot))
+def test_a_damaged_result_is_said_where_the_chart_would_be(analysis, broken):
+    assert any("Cannot be drawn" in line for line in drawn(finished(analysis, broken)))
 
 
 def test_curves_that_do_not_fit_the_learning_rates_are_left_out():
