@@ -37,11 +37,12 @@ def ordered_map(
         crashed: Makes the result of an item whose worker died. The other items go on.
         address: Of the cluster, as `ray.init` takes it; None: the one that $RAY_ADDRESS names or
             this machine belongs to, else one that is started here and ends with this process.
+            A process that is connected to a cluster already uses that, and stays connected.
 
     Raises:
         EngineError: Ray is not installed, or the cluster cannot be reached.
     """
-    ray = _connected(address)
+    ray, ours = _connected(address)
 
     def call(item: A) -> R:  # Ray takes functions, and refuses what else can be called.
         return function(item)
@@ -63,14 +64,18 @@ def ordered_map(
                 result = crashed(item)
             yield result
     finally:
-        ray.shutdown()
+        if ours:
+            ray.shutdown()
 
 
-def _connected(address: str | None) -> Any:
+def _connected(address: str | None) -> tuple[Any, bool]:
+    """Return Ray, and whether it is for us to end the connection."""
     try:
         ray: Any = import_module("ray")
     except ImportError:
         raise EngineError("--engine ray needs Ray: pip install 'traintop[ray]'") from None
+    if ray.is_initialized():
+        return ray, False
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     try:
         ray.init(address=address, include_dashboard=False, **options)
@@ -80,4 +85,4 @@ def _connected(address: str | None) -> Any:
     except (ConnectionError, RuntimeError) as error:
         where = address or "of this machine"
         raise EngineError(f"the Ray cluster {where} cannot be reached: {error}") from None
-    return ray
+    return ray, True

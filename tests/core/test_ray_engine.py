@@ -26,10 +26,14 @@ def tripled(number):
     return 3 * number
 
 sys.modules["__main__"].tripled = tripled
+holds_the_cluster = ray_engine.ordered_map(str, [1], str)
+print(next(holds_the_cluster), flush=True)
+code = main(["check", "--engine", "ray", "--format", "json", *sys.argv[1:]])
 with contextlib.redirect_stdout(sys.stderr):
     numbers = list(ray_engine.ordered_map(tripled, range(4), lambda number: -number))
-print(numbers, flush=True)
-sys.exit(main(["check", "--engine", "ray", "--format", "json", *sys.argv[1:]]))
+    print(numbers, file=sys.__stdout__)
+    holds_the_cluster.close()
+sys.exit(code)
 """
 
 
@@ -52,7 +56,8 @@ def test_a_local_cluster(tmp_path: Path) -> None:
         timeout=120,
         env=os.environ | {"RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"},
     )
-    numbers, *reports = done.stdout.splitlines()
+    first, *reports, numbers = done.stdout.splitlines()
+    assert first == "1"
     assert json.loads(numbers) == [0, 3, -2, 9]
     found = [json.loads(line) for line in reports]
     assert [report["path"] for report in found] == runs
