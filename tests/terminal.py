@@ -33,8 +33,7 @@ class Terminal:
 
     def press(self, *keys: str) -> None:
         """Send keys by their tmux names."""
-        for key in keys:
-            self._tmux("send-keys", "-t", "t", key)
+        self._tmux("send-keys", "-t", "t", *keys)
 
     def resize(self, width: int, height: int) -> None:
         """Give the terminal another size."""

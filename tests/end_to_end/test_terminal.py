@@ -11,7 +11,7 @@ import time
 import pytest
 
 from terminal import wait_until_gone
-from traintop_tui.actions import ACTIONS
+from traintop_tui.actions import actions_for
 
 pytestmark = pytest.mark.end_to_end
 
@@ -26,6 +26,15 @@ KEY_NAMES = {
     "ctrl+p": "C-p", "ctrl+c": "C-c", "shift+left": "S-Left", "shift+right": "S-Right",
 }  # fmt: skip
 """Textual's names of keys -> tmux's."""
+
+SCREENS = {
+    "1": ("everywhere", "replay", "overview", "charts"),
+    "2": ("layers",),
+    "3": ("findings",),
+    "4": ("log",),
+    "5": ("analyses",),
+}
+"""Where the keys of which places are pressed. Tests of the app press all of them on every screen."""
 
 ESCAPE_DELAY = 0.05
 """Seconds after which the program, told so, takes Escape for a key and not for the start of one."""
@@ -72,24 +81,22 @@ def test_from_the_training_loop_to_an_answer_on_the_curve(terminal, tmp_path):
         training.wait()
 
 
-@pytest.mark.parametrize(("width", "height"), [(200, 50), (80, 24)])
-def test_every_key_in_a_real_terminal(terminal, run_folder, width, height):
+def test_every_key_in_a_real_terminal(terminal, run_folder):
     # Textual's own, in milliseconds.
     quick = ("env", f"ESCDELAY={ESCAPE_DELAY * 500:.0f}")
-    terminal.start(*quick, *TRAINTOP, str(run_folder), width=width, height=height)
+    terminal.start(*quick, *TRAINTOP, str(run_folder), width=80, height=24)
     terminal.wait_for("step 299")
-    for number in "12345":
-        for action in ACTIONS:
+    for number, places in SCREENS.items():
+        for action in actions_for(*places):
             if action.id in ("quit", "show_runs"):
                 continue
             for key in action.keys.split(","):
-                terminal.press(KEY_NAMES.get(key, key), "Escape")
+                terminal.press(number, KEY_NAMES.get(key, key), "Escape")
                 time.sleep(ESCAPE_DELAY)
-                terminal.press(number)
-    terminal.press("Escape", "1")
+    terminal.press("1")
     terminal.wait_for("Findings", 60)
     terminal.resize(30, 8)
-    terminal.resize(width, height)
+    terminal.resize(200, 50)
     terminal.wait_for("Findings")
     terminal.press("q")
     terminal.wait_for("exit code 0")
