@@ -34,7 +34,7 @@ SCREENS = {
     "4": ("log",),
     "5": ("analyses",),
 }
-"""Where the keys of which places are pressed; tests of the app press all of them on every screen."""
+"""Where keys of which places are pressed; tests of the app press all of them on every screen."""
 
 ESCAPE_DELAY = 0.05
 """Seconds after which the program, told so, takes Escape for a key and not for the start of one."""
