@@ -20,10 +20,12 @@ JUDGED_RECORDS = 100
 """Training records judged a pump: about 5 ms, for that holds the interpreter, too."""
 HOLD = 0.15
 """Seconds after a key in which history is neither read nor judged: the answer comes first."""
-LEAST_FRAME = 0.2
+LEAST_FRAME = 0.25
 """Seconds between two pictures while records come in steadily; the first one is drawn at once."""
+MANY = 16
+"""Records that came since the last picture: the next one differs from it in most of its cells."""
 LOADING_FRAME = 0.4
-"""The same while history is loaded: reading matters more than drawing."""
+"""Seconds between two pictures where so many come, or history does: fewer are worth more."""
 
 
 class Follower:
@@ -64,6 +66,7 @@ class Follower:
         prepared = False
         pending = True
         loading = False
+        came = 0
         wait = file_events(self._sessions, self._stop, lambda: self._jobs.active)
         while not self._stop.is_set():
             now = time.time()
@@ -72,14 +75,15 @@ class Follower:
             moved = self._jobs.poll()
             pending = pending or sampled or moved or any(update.changed for update in updates)
             more = any(update.more for update in updates)
-            due = shown + (LOADING_FRAME if more else LEAST_FRAME)
+            came += sum(update.records for update in updates)
+            due = shown + (LOADING_FRAME if more or came >= MANY else LEAST_FRAME)
             if loading and not any(update.loading for update in updates):
                 due = 0.0  # The whole history is in: that is worth a picture at once.
             loading = any(update.loading for update in updates)
             tick = time.monotonic()
             if pending and tick >= due:
                 self._post(updates)
-                shown, pending = tick, False
+                shown, pending, came = tick, False, 0
             if more:
                 for session in self._sessions:
                     session.rest(READING_WAIT)
