@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import os
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,6 +100,8 @@ def folders_of(run_dir: Path) -> tuple[Path, Path]:
 def cache_folder(run_dir: Path) -> Path:
     """Where results of a run go that itself cannot be written to."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    from hashlib import sha256  # With OpenSSL behind it: not at every start.
+
     key = sha256(str(run_dir.resolve()).encode()).hexdigest()[:12]
     return Path(base) / "traintop" / FOLDER / f"{run_dir.resolve().name}-{key}"
 

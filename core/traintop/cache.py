@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
 from traintop.settings import Settings
@@ -26,5 +25,7 @@ def storage_for(settings: Settings) -> Storage:
     folder = cache_folder(settings)
     if folder is not None and settings.cache_folder is None and needs_polling(folder):
         # Homes on a network are slow to write to, and have quotas.
+        import tempfile
+
         folder = Path(tempfile.gettempdir())
     return Storage(folder)

@@ -6,9 +6,7 @@ Where the run's folder cannot be written to, the file lies in the user's own sta
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 MOST_BYTES = 1 << 22
@@ -82,12 +80,16 @@ class KeptFile:
 def own_file(folder: Path, kind: str) -> Path:
     """Return where a file is kept for a run whose folder cannot be written to."""
     base = os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()
+    import hashlib  # With OpenSSL behind it: only where there is something to be named.
+
     name = hashlib.sha256(str(folder.absolute()).encode(errors="surrogateescape")).hexdigest()[:32]
     return Path(base) / "traintop" / kind / f"{name}.json"
 
 
 def replace_file(file: Path, text: bytes) -> None:
     """Write a file whole or not at all."""
+    import tempfile
+
     handle, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
     try:
         with os.fdopen(handle, "wb") as opened:

@@ -12,7 +12,6 @@ any more, or is damaged, it is deleted and the file is read.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import struct
 import tempfile
@@ -154,6 +153,8 @@ def index_of(folder: Path, path: Path, read_as: str) -> Path:
         read_as: What else decides what is made of it, such as the names of its tables.
     """
     known = os.fsencode(path.absolute()) + b"\0" + read_as.encode()
+    import hashlib  # With OpenSSL behind it: most files have no index.
+
     return folder / "indexes" / f"{hashlib.sha256(known).hexdigest()[:32]}{SUFFIX}"
 
 

@@ -5,7 +5,7 @@ And what analyses of it have found: they, too, come beside the records.
 
 from __future__ import annotations
 
-import socket
+import os
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,7 +25,7 @@ ARRIVALS = 200
 """Moments kept at which something came in: the rhythm of a run that writes no times."""
 LOOK_FOR_WRITER = 30.0
 """Seconds between two looks for the process that writes."""
-HERE = socket.gethostname()
+HERE = os.uname().nodename
 RECENT = 86_400.0
 """Seconds since the last write after which no writer is looked for."""
 

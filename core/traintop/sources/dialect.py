@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import re
 from typing import NamedTuple
@@ -43,6 +42,8 @@ def split(line: str, delimiter: str) -> list[str]:
     if delimiter == BLANKS:
         return line.split()
     if '"' in line:
+        import csv  # Where a file turns out to have columns: most have none.
+
         try:
             rows = list(csv.reader([line], delimiter=delimiter, skipinitialspace=True))
         except csv.Error:  # a cell of more than 128 KiB

@@ -94,9 +94,11 @@ class StepCounter:
         self._falls = self._falls or apart or bool((counts < before).any())
         if self._falls and (np.isfinite(epoch).any() or math.isfinite(self._epoch)):
             return self._one_by_one(counts, epoch, tables, val, per_epoch)
-        for known in np.unique(np.floor(epoch[np.isfinite(epoch)])).tolist():
-            self._starts.setdefault(known, 0.0)
-            self._epoch = known
+        finite = np.isfinite(epoch)
+        if finite.any():
+            for known in np.unique(np.floor(epoch[finite])).tolist():
+                self._starts.setdefault(known, 0.0)
+                self._epoch = known
         gaps = counts - before
         gaps = gaps[gaps > 0]
         if len(gaps):

@@ -97,7 +97,7 @@ class RowMaker:
         step = np.empty(count)
         for axis, begin, end in self._place(step, written, epoch, tables, start):
             part = tables[begin:end]
-            codes: list[int] = np.unique(part).tolist()
+            codes: list[int] = np.unique(part).tolist() if part.any() else [0]
             for code in codes:
                 chosen = np.flatnonzero(part == code) + begin
                 self._used.add(code)

@@ -9,26 +9,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from traintop.sources import dialect, document_head, trainer_state
+from traintop.sources import document_head
 from traintop.sources.binary import looks_binary
 from traintop.sources.compressed import SUFFIXES, is_packed, unpacked
 from traintop.sources.diagnostics import FORMAT, Events, RunInfoFile
-from traintop.sources.document import JsonDocument
 from traintop.sources.jsonl import JsonLines
 from traintop.sources.layers import Layers
 from traintop.sources.pipe import PipeTail
-from traintop.sources.separated import SeparatedValues
 from traintop.sources.source import FileSource, Source
 from traintop.sources.steady import SteadySource
 from traintop.sources.stores import DATABASES, store_of
 from traintop.sources.tail import HEAD, FileTail, Jump, Tail
-from traintop.sources.textlog import TextLog
 from traintop.sources.tfevents.recognise import holds_events
 
 if TYPE_CHECKING:
     from traintop.sources.aside import Aside
     from traintop.sources.database import Kind as Database
     from traintop.sources.decoder import Decoder
+    from traintop.sources.dialect import Dialect
 
 __all__ = ["Format", "Source", "format_of", "head_of", "open_source"]
 
@@ -164,8 +162,11 @@ def open_tail(path: Path) -> Tail:
         return unpacked(FileTail(path))
     if stat.S_ISFIFO(mode) or stat.S_ISCHR(mode):
         return PipeTail(path)
-    if path.name == trainer_state.NAME:
-        return trainer_state.NewestState(path)
+    if path.suffix == ".json":
+        from traintop.sources import trainer_state
+
+        if path.name == trainer_state.NAME:
+            return trainer_state.NewestState(path)
     return unpacked(FileTail(path))
 
 
@@ -231,6 +232,10 @@ def _recognise(path: Path, head: bytes) -> Format | str:
     return next(known for known in TEXT_FORMATS if known.recognise(path, head))
 
 
+# A run is in one format: the decoders of the others, and what they lean on, are not imported for
+# it.
+
+
 def _whole_lines(head: bytes) -> list[bytes]:
     """The lines of a head that are not blank; the last one only where it is the only one."""
     lines = head.removeprefix(b"\xef\xbb\xbf").split(b"\n")
@@ -274,7 +279,9 @@ def _holds_document(path: Path, head: bytes) -> bool:
     return document_head.is_document(head, lines_expected=lines)
 
 
-def _document(place: Place) -> JsonDocument:
+def _document(place: Place) -> Decoder:
+    from traintop.sources.document import JsonDocument
+
     return JsonDocument(place.table, place.split_table)
 
 
@@ -282,7 +289,9 @@ def _measures_in_document(_path: Path, head: bytes) -> bool:
     return document_head.holds_curves(head)
 
 
-def _dialect(path: Path, head: bytes) -> dialect.Dialect | None:
+def _dialect(path: Path, head: bytes) -> Dialect | None:
+    from traintop.sources import dialect
+
     named_so = not {".csv", ".tsv"}.isdisjoint(map(str.lower, path.suffixes))
     text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
     return dialect.recognise(text, named_so=named_so)
@@ -293,15 +302,21 @@ def _holds_separated_values(path: Path, head: bytes) -> bool:
 
 
 def _measures_in_columns(path: Path, head: bytes) -> bool:
+    from traintop.sources import dialect
+
     found = _dialect(path, head)
     return found is not None and dialect.is_of_training(found.names)
 
 
-def _separated_values(place: Place) -> SeparatedValues:
+def _separated_values(place: Place) -> Decoder:
+    from traintop.sources.separated import SeparatedValues
+
     return SeparatedValues(place.table, place.split_table)
 
 
-def _text(place: Place) -> TextLog:
+def _text(place: Place) -> Decoder:
+    from traintop.sources.textlog import TextLog
+
     return TextLog(place.split_table("train"), place.split_table, series=not place.only_lines)
 
 

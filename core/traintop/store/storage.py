@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import tempfile
 import threading
 import weakref
 from pathlib import Path
@@ -200,6 +199,8 @@ class Storage:
         if not hasattr(os, "pwrite"):
             raise OSError("this system cannot write to a file that is mapped")
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        import tempfile
+
         with tempfile.TemporaryFile(dir=self.folder) as file:
             fd = os.dup(file.fileno())
         weakref.finalize(self, os.close, fd)
