@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+CUT = CUT_MARK.decode()
+
+
 class TextLog:
     """Decodes text in UTF-8 or, with a byte order mark, UTF-16.
 
@@ -76,25 +79,19 @@ class TextLog:
         return items + self._rows()
 
     def _take(self, text: str) -> list[Item]:
-        text = text.replace("\r\n", "\n")
-        lines = text.removesuffix("\n").split("\n")
-        plain = is_clean(text.replace("\t", " "))
-        flat = _flat(text).removesuffix("\n").split("\n") if plain else []
-        steps: list[int] = []
-        for index, line in enumerate(lines):
-            if line.endswith(_CUT_MARK):
-                self.tally.skip(self.tally.lines + index + 1, "line too long")
-            if plain:
-                steps.append(self._reader.take(line, flat[index]))
-                continue
-            step = self._reader.step
-            for state in pieces(line):
-                step = self._reader.take(state, _flat(state))
-            steps.append(step)
-        if not plain:
+        text = text.replace("\r\n", "\n").removesuffix("\n")
+        lines = text.split("\n")
+        if CUT in text:
+            for number, line in enumerate(lines, start=self.tally.lines + 1):
+                if line.endswith(CUT):
+                    self.tally.skip(number, "line too long")
+        if is_clean(text.replace("\t", " ")):
+            steps = self._reader.take_all(lines, text.encode())
+            if "\t" in text:
+                lines = [x.expandtabs(TAB).rstrip() if "\t" in x else x for x in lines]
+        else:
+            steps = [self._reader.take_states(pieces(line)) for line in lines]
             lines = [clean(line) for line in lines]
-        elif "\t" in text:
-            lines = [x.expandtabs(TAB).rstrip() if "\t" in x else x for x in lines]
         self.tally.lines += len(lines)
         return [LogLines(lines=lines, steps=steps), *self._rows()]
 
@@ -104,13 +101,3 @@ class TextLog:
             return []
         self.tally.records = self._reader.rows.added
         return rows
-
-
-def _flat(text: str) -> str:
-    """A text with every run of blanks made one."""
-    while "  " in text:
-        text = text.replace("  ", " ")
-    return text
-
-
-_CUT_MARK = CUT_MARK.decode()

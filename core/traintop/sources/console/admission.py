@@ -8,15 +8,23 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from operator import itemgetter
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from traintop.sources.console.position import Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
+    from traintop.sources.console.bulk import Columns
+    from traintop.sources.console.plan import Plan
     from traintop.sources.console.record import Record
     from traintop.sources.console.rowbuffer import RowBuffer
+    from traintop.sources.console.steady import Placed
 
 HELD = 4096
 """Records held back while nothing is believed yet."""
@@ -130,6 +138,55 @@ class Admission:
             self._admit_counted(family, record)
         else:
             self._admit_uncounted(family, record)
+
+    def takes_all(self, plan: Plan) -> bool:
+        """Whether records of this plan may be taken in many at once."""
+        family = self._families.get(plan.family)
+        return family is not None and family.trusted and family.believed and family.table is None
+
+    def take_all(self, columns: list[Columns], placed: Placed, line: int) -> bool:
+        """Take in the records of many lines; False if they have to be looked at one by one.
+
+        Args:
+            columns: Of the lines, by make.
+            placed: Where they stand.
+            line: The number of the last of them.
+        """
+        if self._loop is not None or self._unplaced:
+            return False
+        groups: dict[tuple[str, str], list[Columns]] = {}
+        for some in columns:
+            names = ",".join(("", *(value.name for value in some.plan.values)))
+            groups.setdefault((some.plan.family, names), []).append(some)
+        for (name, names), group in groups.items():
+            if not self._rises(self._families[name], names, group, placed):
+                return False
+        last_counts: dict[str, float] = {}
+        for (name, names), group in groups.items():
+            family = self._families[name]
+            recent = family.recent.setdefault(names, deque(maxlen=REPRINTED))
+            ends = [(int(at), some, int(i)) for some in group for i, at in _tail(some.lines)]
+            for _, some, index in sorted(ends, key=itemgetter(0))[-REPRINTED:]:
+                recent.append(_remembered(some, index))
+            family.times += sum(len(some.lines) for some in group)
+            family.last = recent[-1][0]
+            if family.last[0] < 0:
+                last_counts[name] = family.last[1]
+        self.position.move_over(placed.step, float(placed.epoch[-1]), last_counts)
+        self._rows.add_all(self._main, placed, columns)
+        self._line, self._after = line, None
+        return True
+
+    def _rises(self, family: _Family, names: str, group: list[Columns], placed: Placed) -> bool:
+        """Whether the steps of records of one kind rise, so that none is said again."""
+        lines = np.sort(np.concatenate([some.lines for some in group]))
+        if not (np.diff(placed.step[lines]) > 0).all():
+            return False
+        recent = family.recent.get(names)
+        if not recent:
+            return False
+        first = next(some for some in group if some.lines[0] == lines[0])
+        return _remembered(first, 0)[0] > recent[-1][0]
 
     def _count(self, family: _Family, record: Record) -> None:
         family.times += 1
@@ -366,6 +423,22 @@ class Admission:
             for name in record.names():
                 names[name] = names.get(name, 0) + 1
         return names
+
+
+def _tail(lines: NDArray[np.int64]) -> list[tuple[int, int]]:
+    """The last lines of some: which they are among those, and among all."""
+    first = max(len(lines) - REPRINTED, 0)
+    return list(enumerate(lines[first:].tolist(), start=first))
+
+
+def _remembered(some: Columns, index: int) -> tuple[tuple[float, float], tuple[str, ...]]:
+    """What is kept of one of many records to tell whether it is said again."""
+    plan, make = some.plan, some.make
+    assert plan.step is not None  # noqa: S101 - only such are read in columns
+    epoch = -1.0 if plan.epoch is None else float(some.parts[plan.epoch.part][index])
+    start = index * make.width
+    numbers = (some.tokens[start + make.places[value.part]].decode() for value in plan.values)
+    return (epoch, float(some.parts[plan.step.part][index])), tuple(numbers)
 
 
 def _is_evaluation(record: Record) -> bool:

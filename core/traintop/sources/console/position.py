@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
+    from traintop.records import Floats
     from traintop.sources.console.record import Record
     from traintop.sources.placing import Axis
 
@@ -52,7 +55,8 @@ class Position:
         self._top = 0.0
         self.stride = math.nan
         """The last increment of the step."""
-        self._base = math.nan
+        self.base = math.nan
+        """The first epoch: 0 or 1."""
         self._loops: dict[str, _Loop] = {}
         self._main_total = 0.0
 
@@ -74,8 +78,31 @@ class Position:
     def enter_epoch(self, epoch: float) -> None:
         """Take in a heading that names an epoch."""
         self.epoch = epoch
-        if math.isnan(self._base):
-            self._base = 0.0 if epoch < 1 else 1.0
+        if math.isnan(self.base):
+            self.base = 0.0 if epoch < 1 else 1.0
+
+    def is_main_total(self, totals: Floats) -> bool:
+        """Whether these are the numbers of iterations in an epoch of the training."""
+        return self._main_total > 0 and bool((totals == self._main_total).all())
+
+    def move_over(self, steps: Floats, epoch: float, families: dict[str, float]) -> None:
+        """Stand where the last of many records stands, whose steps do not fall.
+
+        Args:
+            steps: Of the records.
+            epoch: Of the last of them; NaN if unknown.
+            families: The last counter of each family that has no epoch.
+        """
+        if not math.isnan(epoch):
+            self.epoch = epoch
+        forward = np.flatnonzero(np.diff(steps, prepend=self.step) > 0)
+        if len(forward):
+            at = int(forward[-1])
+            self.stride = float(steps[at] - (steps[at - 1] if at else self.step))
+        self.step = float(steps[-1])
+        self._top = max(self._top, self.step)
+        for family, last in families.items():
+            self._loops.setdefault(family, _Loop()).last = last
 
     def place(self, record: Record) -> Place:
         """Find the place of a record; what it means for those that follow is for `move`."""
@@ -123,10 +150,10 @@ class Position:
             loop = self._loops[record.family] = _Loop()
         if math.isnan(epoch):
             return self._without_epoch(record, loop, count)
-        if math.isnan(self._base):
-            self._base = 0.0 if epoch < 1 else 1.0
+        if math.isnan(self.base):
+            self.base = 0.0 if epoch < 1 else 1.0
         if record.inner and record.total:
-            return max(epoch - self._base, 0.0) * record.total + count
+            return max(epoch - self.base, 0.0) * record.total + count
         return self._within(record, loop, count, epoch)
 
     def _within(self, record: Record, loop: _Loop, count: float, epoch: float) -> float:

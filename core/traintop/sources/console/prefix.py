@@ -69,9 +69,9 @@ def prefix_of(line: str) -> Prefix:
         for group in ("rank", "named"):
             if found[group] is not None:
                 rank = found.start(group)
-        logger: str | None = found["logger"]
-        if logger is not None:
-            split = SPLITS.get(logger.lower(), split)
+        logger = found["logger"]
+        if isinstance(logger, str) and logger.lower() in SPLITS:
+            split = SPLITS[logger.lower()]
         end = found.end()
     while end < len(line) and line[end].isspace():
         end += 1

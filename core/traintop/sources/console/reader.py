@@ -6,7 +6,17 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from traintop.sources.console.admission import NEAR, Admission
+from traintop.sources.console.bulk import (
+    MAX_MAKES,
+    Make,
+    keys_of,
+    make_of,
+    read_columns,
+    runs_of,
+)
 from traintop.sources.console.coco import MARK as MARK_OF_COCO
 from traintop.sources.console.coco import CocoSummary
 from traintop.sources.console.mllog import MARK, mllog_records
@@ -14,6 +24,7 @@ from traintop.sources.console.numbers import NUMBER, NUMBER_OR_SPELLED, as_float
 from traintop.sources.console.plan import Plan, plan_of
 from traintop.sources.console.record import Record
 from traintop.sources.console.rowbuffer import RowBuffer
+from traintop.sources.console.steady import is_plain, place_all
 from traintop.sources.console.tables import HeadedTable, PairTable, headings_of, is_border
 from traintop.sources.console.units import Units
 from traintop.sources.console.vocabulary import split_in
@@ -28,7 +39,17 @@ MAX_LINE = 20_000
 MAX_PLANS = 4096
 MAX_NAMED = 256
 """Lines of one make whose names differ by a number."""
+PIECE = 4096
+FIRST_PIECE = 64
+"""Lines looked at together, when makes are known and before."""
 PIPES = ("|", "│", "┃")
+PROSE = 512
+"""So many more plans than lines that use one again are a text without records."""
+_COUNTER = re.compile(
+    r"(?:step|iter|iteration|epoch|batch|update|episode|tick|\bit)s?\b\W{0,6}\d|\d\s?/\s{0,8}\d",
+    re.IGNORECASE,
+)
+_NOTHING = Plan()
 _SECTION = re.compile(
     r"^[\s>*#=\[(-]*(?:start\w*|begin\w*|running|run|doing)?\s*"
     r"(?:train|val|eval|test|dev)\w*[^0-9{}=]{0,30}$",
@@ -62,12 +83,15 @@ class ConsoleReader:
         self.admission = Admission(self.rows, main, split_table)
         self.units = Units()
         self._plans: dict[str, Plan] = {}
+        self._made = self._spared = 0  # plans made, and lines that had one already
         self._block: _Block | None = None
         self._section: str | None = None
         self._heading: Record | None = None
         """The newest line that names a step or an epoch and nothing else."""
         self._metered = False
         """Whether a meter was seen that was not full: its lines count batches, not epochs."""
+        self._makes: dict[bytes, Make] = {}
+        self._plan_used: Plan | None = None
         self._pairs = PairTable(self.units)
         self._in_pairs = False
         self._coco = CocoSummary()
@@ -76,6 +100,79 @@ class ConsoleReader:
         self._number = 0
         self.step = -1
         """The step that was named last."""
+
+    def take_all(self, lines: list[str], data: bytes) -> list[int]:
+        """Take lines in, many at once where they are of known makes; return the step of each.
+
+        Args:
+            lines: Without control sequences.
+            data: The same lines as bytes.
+        """
+        keys, raw = keys_of(data), data.split(b"\n")
+        steps: list[int] = []
+        at = 0
+        while at < len(lines):
+            # Makes are learnt on the way, so the lines are looked at in pieces.
+            until = min(at + (PIECE if self._makes else FIRST_PIECE), len(lines))
+            makes = [self._makes.get(key) for key in keys[at:until]]
+            for first, last, known in runs_of(makes):
+                begin, end = at + first, at + last
+                if known and self._take_run(raw[begin:end], makes[first:last], steps):
+                    continue
+                for index in range(begin, end):
+                    self._plan_used = None
+                    steps.append(self.take(lines[index], collapsed(lines[index])))
+                    if keys[index] not in self._makes:
+                        self._learn(keys[index], lines[index])
+            at = until
+        return steps
+
+    def _learn(self, key: bytes, line: str) -> None:
+        """Remember the make of a line that may be read in columns from now on."""
+        plan = self._plan_used
+        if plan is None or not is_plain(plan):
+            return
+        if self.admission.takes_all(plan) and len(self._makes) < MAX_MAKES:
+            make = make_of(line, plan)
+            if make is not None:
+                self._makes[key] = make
+
+    def _take_run(self, raw: list[bytes], makes: list[Make | None], steps: list[int]) -> bool:
+        """Take lines of known makes in; False if that has to be done one by one."""
+        if self._block is not None or self._in_pairs or self._in_coco or self._table is not None:
+            return False
+        known = [make for make in makes if make is not None]
+        columns = read_columns(raw, known)
+        if columns is None:
+            for key in [key for key, make in self._makes.items() if make in known]:
+                del self._makes[key]
+            return False
+        placed = place_all(columns, len(raw), self.admission.position)
+        if placed is None:
+            return False
+        if not self.admission.take_all(columns, placed, self._number + len(raw)):
+            return False
+        self._number += len(raw)
+        self._heading = None
+        spoken = placed.step.copy()
+        for some in columns:
+            if some.plan.step is not None and some.plan.step.inner:
+                spoken[some.lines] = -1.0
+        named = spoken >= 0
+        if named.all():
+            steps += spoken.astype(np.int64).tolist()
+        else:
+            for step in spoken.tolist():
+                self.step = int(step) if step >= 0 else self.step
+                steps.append(self.step)
+        self.step = steps[-1]
+        return True
+
+    def take_states(self, states: list[str]) -> int:
+        """Take in the states that a line went through, and say of which step it speaks."""
+        for state in states:
+            self.take(state, collapsed(state))
+        return self.step
 
     def take(self, line: str, flat: str) -> int:
         """Take a line in and say of which step it speaks.
@@ -115,11 +212,9 @@ class ConsoleReader:
         key = "\0".join(parts[::2])
         plan = self._plans.get(key)
         if plan is None:
-            if len(self._plans) >= MAX_PLANS:
-                self._plans.clear()
-            plan = self._plans[key] = (
-                self._plan(line, low) if len(parts) > 3 or _WORTH.search(line) else Plan()
-            )
+            plan = self._new_plan(key, line, len(parts) > 3, low)
+        elif plan.values:
+            self._spared += 1
         if plan.discriminators:
             plan = self._named(plan, parts, line, low)
         if plan.columns:
@@ -129,6 +224,20 @@ class ConsoleReader:
         elif self._block is not None and not plan.continues:
             self.close_block()
         return self.step
+
+    def _new_plan(self, key: str, line: str, several: bool, low: bool) -> Plan:
+        """The plan of lines that are met for the first time."""
+        if self._made - self._spared > PROSE:
+            # Hardly two lines are alike: this is no log of numbers, and not worth the work.
+            if _COUNTER.search(line) is None:
+                return _NOTHING
+        elif not several and _WORTH.search(line) is None:
+            return _NOTHING
+        if len(self._plans) >= MAX_PLANS:
+            self._plans.clear()
+        self._made += 1
+        plan = self._plans[key] = self._plan(line, low)
+        return plan
 
     def _plan(self, line: str, low: bool) -> Plan:
         numbers = list((NUMBER_OR_SPELLED if low else NUMBER).finditer(line))
@@ -163,6 +272,7 @@ class ConsoleReader:
         if step is not None and not step.inner:
             self.step = _as_int(parts[step.part], self.step)
         self.admission.admit(self._record(plan, parts))
+        self._plan_used = plan
 
     def _record(self, plan: Plan, parts: list[str]) -> Record:
         record = Record(plan, parts, self._number)
@@ -269,6 +379,13 @@ class ConsoleReader:
     def take_rows(self) -> list[Rows]:
         """The rows that have come together since the last call."""
         return self.rows.take()
+
+
+def collapsed(text: str) -> str:
+    """A text with every run of blanks made one."""
+    while "  " in text:
+        text = text.replace("  ", " ")
+    return text
 
 
 def _as_int(text: str, otherwise: int) -> int:

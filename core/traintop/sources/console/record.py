@@ -96,4 +96,4 @@ class Record:
         """Its measurements as they are written."""
         if self.values is not None:
             return tuple(map(repr, self.values.values()))
-        return tuple(self.parts[value.part] for value in self.plan.values)
+        return tuple(self.parts[value.part].replace(",", "") for value in self.plan.values)

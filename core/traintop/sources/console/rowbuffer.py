@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +12,16 @@ from traintop.records import Column, Rows
 from traintop.sources.console.numbers import as_float
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from traintop.records import Floats
-    from traintop.sources.console.plan import Plan
+    from traintop.sources.console.bulk import Columns
+    from traintop.sources.console.plan import Plan, Value
     from traintop.sources.console.position import Place
+    from traintop.sources.console.steady import Placed
     from traintop.sources.placing import Axis
+
+    Rows64 = NDArray[np.int64]
 
 
 class _Waiting:
@@ -27,6 +33,7 @@ class _Waiting:
         self.axes: list[Axis] = []
         self.lines: dict[Plan, tuple[list[int], list[list[str]]]] = {}
         self.blocks: list[tuple[int, dict[str, float]]] = []
+        self.columns: list[tuple[Plan, Rows64, dict[int, Floats]]] = []
 
 
 class RowBuffer:
@@ -72,6 +79,20 @@ class RowBuffer:
         self._last[table] = place.step
         self.added += 1
 
+    def add_all(self, table: str, placed: Placed, columns: list[Columns]) -> None:
+        """Take in the records of many lines."""
+        waiting = self._waiting.get(table)
+        if waiting is None:
+            waiting = self._waiting[table] = _Waiting()
+        first, count = len(waiting.steps), len(placed.step)
+        waiting.steps += placed.step.tolist()
+        waiting.epochs += placed.epoch.tolist()
+        waiting.axes.extend(itertools.repeat("step", count))
+        for some in columns:
+            waiting.columns.append((some.plan, some.lines + first, some.parts))
+        self._last[table] = float(placed.step[-1])
+        self.added += count
+
     def take(self) -> list[Rows]:
         """Hand over what has come together."""
         taken, self._waiting = self._waiting, {}
@@ -85,7 +106,7 @@ def _rows(table: str, waiting: _Waiting) -> list[Rows]:
     time = np.full(len(step), np.nan)
     found: list[Rows] = []
     first = 0
-    for axis, group in groupby(waiting.axes):
+    for axis, group in itertools.groupby(waiting.axes):
         last = first + sum(1 for _ in group)
         part: dict[str, Column] = {}
         for name, (rows, values) in columns.items():
@@ -112,23 +133,17 @@ def _rows(table: str, waiting: _Waiting) -> list[Rows]:
 
 def _columns(
     waiting: _Waiting,
-) -> dict[str, tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Floats]]:
-    pieces: dict[str, list[tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Floats]]] = {}
+) -> dict[str, tuple[Rows64, Floats]]:
+    pieces: dict[str, list[tuple[Rows64, Floats]]] = {}
     for plan, (rows, lines) in waiting.lines.items():
         at = np.array(rows, np.int64)
         for value in plan.values:
             cells = _numbers([parts[value.part] for parts in lines])
-            if value.over:
-                totals = _numbers([parts[value.over] for parts in lines])
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    cells = cells / totals
-            if value.factor != 1.0:
-                cells *= value.factor
-            if value.glued and np.isnan(cells).any():
-                there = ~np.isnan(cells)
-                pieces.setdefault(value.name, []).append((at[there], cells[there]))
-            else:
-                pieces.setdefault(value.name, []).append((at, cells))
+            over = _numbers([parts[value.over] for parts in lines]) if value.over else None
+            _add(pieces, value, at, cells, over)
+    for plan, at, parts in waiting.columns:
+        for value in plan.values:
+            _add(pieces, value, at, parts[value.part], parts.get(value.over))
     loose: dict[str, tuple[list[int], list[float]]] = {}
     for row, values in waiting.blocks:
         for name, number in values.items():
@@ -139,16 +154,35 @@ def _columns(
         pieces.setdefault(name, []).append(
             (np.array(rows, np.int64), np.array(numbers, np.float64))
         )
-    joined: dict[str, tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Floats]] = {}
-    for name, parts in pieces.items():
-        if len(parts) == 1:
-            if len(parts[0][0]):
-                joined[name] = parts[0]
+    joined: dict[str, tuple[Rows64, Floats]] = {}
+    for name, pairs in pieces.items():
+        if len(pairs) == 1:
+            if len(pairs[0][0]):
+                joined[name] = pairs[0]
             continue
-        rows_of, cells = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        rows_of, cells = (np.concatenate(arrays) for arrays in zip(*pairs, strict=True))
         order = np.argsort(rows_of, kind="stable")
         joined[name] = (rows_of[order], cells[order])
     return joined
+
+
+def _add(
+    pieces: dict[str, list[tuple[Rows64, Floats]]],
+    value: Value,
+    rows: Rows64,
+    cells: Floats,
+    over: Floats | None,
+) -> None:
+    """Add the values of a series, in the unit that it has."""
+    if over is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            cells = cells / over
+    if value.factor != 1.0:
+        cells = cells * value.factor
+    if value.glued and np.isnan(cells).any():
+        there = ~np.isnan(cells)
+        rows, cells = rows[there], cells[there]
+    pieces.setdefault(value.name, []).append((rows, cells))
 
 
 def _numbers(texts: list[str]) -> Floats:
