@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -207,7 +207,7 @@ class DatabaseSource:
 
 
 @contextlib.contextmanager
-def _open(path: Path) -> Iterator[sqlite3.Connection]:
+def _open(path: Path) -> Generator[sqlite3.Connection]:
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, timeout=WAIT)
     try:
@@ -224,10 +224,9 @@ def _line(step: Any, timestamp: Any, metrics: Any) -> bytes:
 
 def _object(text: Any) -> dict[str, Any]:
     try:
-        found = msgspec.json.decode(text)
+        return msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.MsgspecError, TypeError, ValueError, RecursionError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _number(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from traintop.records import RunInfo
 from traintop.sources.keys import as_number
@@ -64,7 +64,7 @@ def _flat(settings: Mapping[str, Any], depth: int) -> Iterator[tuple[str, Any]]:
     inner: list[Mapping[str, Any]] = []
     for name, value in settings.items():
         if isinstance(value, Mapping):
-            inner.append(value)
+            inner.append(cast("Mapping[str, Any]", value))
         else:
             yield name.rpartition(".")[2].rpartition("/")[2], value
     if depth < MAX_DEPTH:

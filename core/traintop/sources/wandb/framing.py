@@ -187,7 +187,8 @@ def are_right(records: Records, which: Indices) -> NDArray[np.bool_]:
     words = np.ndarray((len(data) - 3,), "<u4", data, 0, (1,))
     places = zip((starts - 1).tolist(), records.ends[which].tolist(), strict=True)
     found = [zlib.crc32(data[start:end]) for start, end in places]
-    return np.array(found, np.uint32) == words[starts - PIECE_HEADER]
+    right: NDArray[np.bool_] = np.array(found, np.uint32) == words[starts - PIECE_HEADER]
+    return right
 
 
 def _plausible(data: bytes, at: int, room: int) -> bool:

@@ -41,17 +41,18 @@ def json_lines(rows: list[bytes]) -> tuple[bytes, list[str]]:
         blank line too.
     """
     data = bytearray((b"\n" * _GAP).join((*rows, b"")))
-    sizes = np.array([len(row) for row in rows], np.int64)
+    sizes = np.array(list(map(len, rows)), np.int64)
     ends = np.cumsum(sizes + _GAP) - _GAP
     starts = ends - sizes
     buffer = np.frombuffer(data, np.uint8)
     bad = _rewrite(buffer, starts, ends, quotes=b'"' in data or b"\\" in data)
     if not len(bad):
         return bytes(data), []
-    lines: list[bytes] = []
+    lines: list[bytes | bytearray] = []
     problems: list[str] = []
     at = 0
-    for row in bad.tolist():
+    which: list[int] = bad.tolist()
+    for row in which:
         lines.append(data[at : int(starts[row])])
         at = int(ends[row]) + _GAP
         try:

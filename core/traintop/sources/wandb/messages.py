@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from typing import Any
+from typing import Any, cast
 
 from traintop.records import Event
 from traintop.sources.keys import as_number
@@ -99,7 +99,7 @@ def parse(value: str) -> Any:
 def _numbers(name: str, value: Any, into: dict[str, float], depth: int) -> None:
     if isinstance(value, dict):
         if depth < MAX_DEPTH:
-            for key, inner in value.items():
+            for key, inner in cast("dict[str, Any]", value).items():
                 _numbers(f"{name}.{key}", inner, into, depth + 1)
         return
     number = as_number(value)
