@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -75,13 +76,26 @@ def start(path: Path) -> Aside:
     size = path.read_bytes().rfind(b"\n") + 1
     jump = Jump(os.open(path, os.O_RDONLY), head, size)
     opening = Opening(str(path), "run", alone=True, only_lines=False)
-    return Aside(jump, opening, lambda: choose(path, head, "run", True))
+    history = Aside(jump, opening, lambda: choose(path, head, "run", True))
+    history.start()
+    return history
+
+
+def test_a_process_that_cannot_be_started_is_no_end_of_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.jsonl"
+    write(path, list(range(4000)))
+    session = opened(path, aside=True)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    assert len(table_of(read_on(session))) == 3999
 
 
 def test_a_process_that_was_killed_is_no_end_of_the_history(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     write(path, list(range(4000)))
     history = start(path)
+    assert history.pid is not None
     os.kill(history.pid, signal.SIGKILL)
     os.waitid(os.P_PID, history.pid, os.WEXITED | os.WNOWAIT)
     while history.failed is None and history.left:
@@ -95,6 +109,7 @@ def test_closing_ends_the_process(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     write(path, list(range(4000)))
     history = start(path)
+    assert history.pid is not None
     history.close()
     with pytest.raises(ProcessLookupError):
         os.kill(history.pid, 0)

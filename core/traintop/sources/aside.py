@@ -6,13 +6,14 @@ piece at a time, and costs this one little more than copying it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from traintop.records import Item
 from traintop.sources.decoder import Decoder, Resumable
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from traintop.sources.decoder import Forkable
     from traintop.sources.tail import Jump
 
+NICENESS = 10
+"""What is drawn, and the training beside it, come first."""
 PIPE_SIZE = 1 << 20
 """Bytes that the other process may be ahead, where the system lets us choose."""
 _F_SETPIPE_SZ = 1031
@@ -64,9 +67,6 @@ class Aside:
         jump: The file and where its history ends: the start of a line.
         opening: How it is read.
         choose: Makes its decoder.
-
-    Raises:
-        OSError: The process cannot be started.
     """
 
     def __init__(self, jump: Jump, opening: Opening, choose: Callable[[], Decoder | str]) -> None:
@@ -76,9 +76,22 @@ class Aside:
         """Why the file has to be read from its start instead."""
         self.records = self.skipped_total = 0
         self._choose = choose
+        self._jump = jump
+        self._opening = opening
         self._decoder: Forkable | None = None
-        request = json.dumps({"fd": jump.fd, "end": jump.offset, **opening._asdict()})
-        command = [sys.executable, "-m", "traintop.sources.history_worker", request]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pieces = self._frames()
+        self._ready: Piece | None = None
+
+    def start(self) -> None:
+        """Start the process; by itself it is started when something is asked for.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+        jump = self._jump
+        request = {"fd": jump.fd, "end": jump.offset, **self._opening._asdict()}
+        command = [sys.executable, "-m", "traintop.sources.history_worker", json.dumps(request)]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             command,
@@ -89,24 +102,29 @@ class Aside:
             pass_fds=(jump.fd,),
             env=environment,
         )
-        os.close(jump.fd)
-        assert self._process.stdout is not None  # noqa: S101 - it is a pipe
-        self._pipe: io.FileIO = self._process.stdout  # type: ignore[assignment] # it has no buffer
-        os.set_blocking(self._pipe.fileno(), False)
-        _enlarge(self._pipe.fileno())
-        self._pieces = self._frames()
-        self._ready: Piece | None = None
+        # At once, so that not even its start is in the way.
+        with contextlib.suppress(OSError):
+            priority = os.getpriority(os.PRIO_PROCESS, 0)
+            os.setpriority(os.PRIO_PROCESS, self._process.pid, priority + NICENESS)
+        pipe = self._pipe.fileno()
+        os.set_blocking(pipe, False)
+        _enlarge(pipe)
+
+    @property
+    def pid(self) -> int | None:
+        """The process, once it is started."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def _pipe(self) -> io.FileIO:
+        assert self._process is not None  # noqa: S101 - it is started first
+        return cast("io.FileIO", self._process.stdout)  # it has no buffer
 
     @property
     def decoder(self) -> Forkable:
         """The one that would have been fed all, once nothing is left."""
         assert self._decoder is not None  # noqa: S101 - asked for at the end only
         return self._decoder
-
-    @property
-    def pid(self) -> int:
-        """The process."""
-        return self._process.pid
 
     def fileno(self) -> int:
         """What can be read from when there is news."""
@@ -116,6 +134,8 @@ class Aside:
         """Take what has come so far; True when `read` has something to hand over, or to say."""
         if self._ready is None and self.failed is None:
             try:
+                if self._process is None:
+                    self.start()
                 self._ready = next(self._pieces)
             except (OSError, EOFError, StopIteration, pickle.UnpicklingError):
                 self.failed = "the process that read it has ended"
@@ -141,9 +161,11 @@ class Aside:
 
     def close(self) -> None:
         """End the process."""
-        self._pipe.close()
-        self._process.kill()
-        self._process.wait()
+        os.close(self._jump.fd)
+        if self._process is not None:
+            self._pipe.close()
+            self._process.kill()
+            self._process.wait()
 
     def _frames(self) -> Generator[Piece | None]:
         """Piece after piece; None each time that there is nothing more to be had at the moment."""
@@ -186,7 +208,6 @@ def frame(piece: Piece) -> list[Any]:
 def _enlarge(pipe: int) -> None:
     if sys.platform != "linux":
         return
-    import contextlib
     import fcntl
 
     with contextlib.suppress(OSError):

@@ -17,15 +17,12 @@ from traintop.sources.decoder import Decoder, Forkable, Resumable
 from traintop.sources.registry import choose
 from traintop.sources.tail import HEAD, Jump
 
-NICENESS = 10
-"""What is drawn, and the training beside it, come first."""
 PIECE = 8 << 20
 """Bytes read at a time: large enough that little is done for each piece."""
 
 
 def main() -> None:
     """Read what the argument names, and write it to standard output."""
-    os.nice(NICENESS)
     request: dict[str, Any] = json.loads(sys.argv[1])
     fd, end = request.pop("fd"), request.pop("end")
     opening = Opening(**request)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import TYPE_CHECKING, Protocol
 
@@ -143,7 +142,8 @@ class FileSource:
         if self._refused is not None:
             return []
         items: list[News] = []
-        if self._newest_first and self._tail.bytes_total:
+        jumping = self._newest_first and self._tail.bytes_total > 0
+        if jumping:
             self._newest_first = False
             items += self._jump()
             if self._history is not None:
@@ -159,7 +159,8 @@ class FileSource:
         items += self._take(chunk)
         if not chunk.data and isinstance(self._decoder, Settling):
             items += self._decoder.settle()
-        if self._history is not None and len(chunk.data) < max_bytes:
+        # The first picture does not wait for history, not even for the start of a process.
+        if self._history is not None and not jumping and len(chunk.data) < max_bytes:
             items += self._read_history(self._history)
         return items
 
@@ -276,8 +277,7 @@ class FileSource:
 
     def _begin_history(self, jump: Jump, learnt: Forkable) -> Backwards | Aside:
         if self._aside is not None and jump.offset > LONG and isinstance(learnt, Resumable):
-            with contextlib.suppress(OSError):
-                return self._aside(jump)
+            return self._aside(jump)
         head = jump.head[:HEAD]
         return Backwards(jump, lambda: self._choose(head), learnt, PIECE)
 
