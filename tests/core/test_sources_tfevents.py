@@ -13,7 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from event_files import crc32c, event, event_file, field, masked, record, simple, tensor
+from traintop.errors import PathError
 from traintop.records import Item, Reset, Rows
+from traintop.run_paths import runs_in
+from traintop.session import open_run
+from traintop.sources.newest import newest_run
 from traintop.sources.registry import format_of, open_source
 from traintop.sources.scalars import Placer
 from traintop.sources.tfevents.crc32c import checksum
@@ -326,3 +330,34 @@ def test_event_files_are_told_by_their_content(tmp_path: Path) -> None:
     source = open_source(path)
     assert list(source.read(1 << 20)) == []
     assert source.report().error is None
+
+
+def test_folders_for_training_and_validation_are_one_run(tmp_path: Path) -> None:
+    for part, level in (("train", 1.0), ("validation", 2.0)):
+        (tmp_path / "logs" / part).mkdir(parents=True)
+        content = struct.pack("<f", level)
+        data = event_file(event(epoch, tensor("epoch_loss", 1, content)) for epoch in range(5))
+        (tmp_path / "logs" / part / "events.out.tfevents.1.host.2.v2").write_bytes(data)
+    session = open_run(tmp_path / "logs")
+    run = session.run()
+    assert run is not None
+    assert set(run.tables) == {"train", "val"}
+    assert session.catalogue.by_role(run, "loss/val") is not None
+    assert session.catalogue.by_role(run, "loss/train") is not None
+
+
+def test_several_runs_are_told_from_one(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        file = tmp_path / name / "events.out.tfevents.1.host"
+        file.write_bytes(training(10))
+    with pytest.raises(PathError, match="holds 2 runs"):
+        open_run(tmp_path)
+    assert {path.name for path in runs_in(tmp_path)} == {"a", "b"}
+    newest = newest_run(tmp_path)
+    assert newest is not None
+    assert newest.parent == tmp_path
+    (tmp_path / "events.out.tfevents.2.host").write_bytes(training(10))
+    run = open_run(tmp_path).run()  # what is below a run is a part of it, as `add_scalars` makes
+    assert run is not None
+    assert set(run.tables) == {"events", "a", "b"}
