@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import struct
-import tempfile
 import time
 import zlib
 from pathlib import Path
@@ -175,8 +175,7 @@ def write_index(file: Path, path: Path, mark: Mark, streams: Streams, most: int)
         OSError: It cannot be written.
     """
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    # Others see it whole or not at all; only this user may read it.
-    fd, unfinished = tempfile.mkstemp(suffix=UNFINISHED, dir=file.parent)
+    fd, unfinished = _unfinished(file.parent)
     try:
         writer = ImageWriter(fd, PAGE)
         image = streams.image(writer)
@@ -190,12 +189,27 @@ def write_index(file: Path, path: Path, mark: Mark, streams: Streams, most: int)
         too_much = len(data) > MOST_DESCRIPTION or 512 * os.fstat(fd).st_blocks > most
         if too_much or not streams.unchanged:
             return False
-        Path(unfinished).replace(file)
+        if not unfinished.exists():
+            # With a descriptor, whatever it is, the link to the file is followed (linkat(2)).
+            os.link(f"/proc/self/fd/{fd}", unfinished, src_dir_fd=fd)
+        unfinished.replace(file)
     finally:
         os.close(fd)
-        Path(unfinished).unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
     prune(file.parent, most, keep=file)
     return True
+
+
+def _unfinished(folder: Path) -> tuple[int, Path]:
+    """Open a new file that only this user may read; return the name that it has, or may be given.
+
+    Where the system can, it has no name yet: then nothing is left of it if this process ends.
+    """
+    name = folder / f"{secrets.token_hex(8)}{UNFINISHED}"
+    if Path("/proc/self/fd").is_dir():
+        with contextlib.suppress(OSError, AttributeError):
+            return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), name
+    return os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600), name
 
 
 def prune(folder: Path, most: int, keep: Path | None = None) -> None:

@@ -244,6 +244,15 @@ def test_an_index_of_another_version_is_written_anew(tmp_path, cache, monkeypatc
     assert opened(path, cache).run() is not None
 
 
+def test_an_index_is_written_where_files_need_a_name_from_the_start(tmp_path, cache, monkeypatch):
+    monkeypatch.delattr(os, "O_TMPFILE", raising=False)
+    path = tmp_path / "log.jsonl"
+    path.write_text(lines(0, 3000))
+    read(path, cache)
+    assert only_index(cache).stat().st_mode & 0o777 == 0o600
+    assert opened(path, cache).run() is not None
+
+
 def test_nothing_is_kept_where_that_is_switched_off_or_impossible(tmp_path, cache):
     path = tmp_path / "log.jsonl"
     path.write_text(lines(0, 3000))

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from traintop.store.growing import Growing
 from traintop.store.storage import PAGE, BlankBuffer, Storage
 
-PIECE = 1 << 22
-"""Bytes that are written or checked at a time."""
+PIECE = 1 << 24
+"""Bytes that are written or copied at a time: many, for a thread waits before each of them while
+another one computes."""
 ROOM = 4
 """One part in so many is left free behind a column, for values to come."""
 LEAST_ROOM = 1024
