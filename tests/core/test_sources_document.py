@@ -148,6 +148,11 @@ def test_an_unfinished_document_is_held_back_and_read_at_the_end() -> None:
     assert reader.tally.skipped_total == 1
 
 
+def test_text_with_half_a_surrogate_pair() -> None:
+    document = b'[{"step": 1, "loss": 2, "a": "\\udc00", "\\ud800": 3}, {"step": 2, "loss": 1}]'
+    assert [step for step, *_ in read(document)["t"]] == [1, 2]
+
+
 @pytest.mark.parametrize("data", [b'{"a":' * 100_000, b"[" * 100_000 + b"]" * 100_000])
 def test_nesting_bombs(data: bytes) -> None:
     reader = JsonDocument("t")

@@ -283,6 +283,6 @@ def _is_number(value: object) -> bool:
         return False
     try:
         msgspec.convert(value, Scalar, strict=False)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, UnicodeEncodeError):  # the latter of half a surrogate pair
         return False
     return True
