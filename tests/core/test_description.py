@@ -198,3 +198,11 @@ def test_a_folder_without_a_record(tmp_path):
     assert (description.runs, description.series, description.layers.names) == (0, (), 0)
     assert parsed(description)["sources"] == []
     assert "0 runs" in to_text(description)
+
+
+def test_names_that_are_no_text_are_printable(tmp_path):
+    path = tmp_path / "m.jsonl"
+    path.write_text('{"step": 1, "loss": 2, "\\ud800": 3, "a": "\\udc00"}\n')
+    description = describe(read_whole(path, Settings()), NOW)
+    assert {series["name"] for series in parsed(description)["series"]} == {"loss", "?"}
+    assert to_text(description).encode()
