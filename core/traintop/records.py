@@ -213,7 +213,13 @@ class Reread(msgspec.Struct, frozen=True, kw_only=True):
     why: str
 
 
-News = Item | Older | Reread
+class Begins(msgspec.Struct, frozen=True, kw_only=True):
+    """At which step a file begins whose history is yet to be read."""
+
+    step: float
+
+
+News = Item | Older | Reread | Begins
 """What a source hands over."""
 History = Rows | LayerStats | LayerBlock | Event | LogLines
 """What may also be handed over newest first."""

@@ -22,6 +22,7 @@ from traintop.given_roles import GivenRoles
 from traintop.indexes import Indexes
 from traintop.problems import problem_lines
 from traintop.records import (
+    Begins,
     Checkpoint,
     DetectorFailure,
     Finding,
@@ -105,6 +106,8 @@ class Session:
         self.missing: str | None = None
         """Why there is nothing to read at the moment."""
         self._sources: list[Source] = []
+        self.begins: float | None = None
+        """The first step of the run, while its history is yet to be read."""
         self._forwards: set[Path] = set()
         """Files that cannot be read from their end."""
         self._judges: dict[int, Judge] = {}
@@ -200,6 +203,7 @@ class Session:
         came = self._filling.records - records, len(self._filling.log) - lines
         reading = unchecked or any(source.pending for source in self._sources)
         if not reading:
+            self.begins = None
             self._show()
             if self._caught_up:  # The whole history is shown first.
                 self.indexes.write(self._sources, self._filling)
@@ -351,6 +355,10 @@ class Session:
                 return False
             if isinstance(item, Older):
                 continue
+            if isinstance(item, Begins):
+                known = item.step if self.begins is None else self.begins
+                self.begins = min(item.step, known)
+                continue
             if isinstance(item, RunInfo):
                 for judge in self._judges.values():
                     judge.retarget(item)
@@ -380,6 +388,7 @@ class Session:
             source.close()
         self.indexes.close()
         self._judges, self._watch = {}, RunWatch(self.path)
+        self.begins = None
         self._filling = Store(storage_for(self.settings))
         self._axes = ChosenAxes(self.settings.axes)
         self._caught_up = False

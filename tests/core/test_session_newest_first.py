@@ -80,6 +80,9 @@ def test_the_first_pump_shows_the_newest_records(tmp_path: Path) -> None:
     assert run is not None
     assert run.first_step is not None
     assert run.first_step > 1800
+    assert session.begins == 0  # Where its curves will begin is known already.
+    read_on(session)
+    assert session.begins is None
 
 
 def test_in_the_end_all_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,11 +109,12 @@ class RunModel:
 
     @property
     def extent(self) -> Extent:
-        """The first and last step of the whole run."""
-        run = self.whole_run
+        """The first and last step of the whole run, also while its history is yet to be read."""
+        run, begins = self.whole_run, self.session.begins
         if run is None or run.first_step is None or run.last_step is None:
             return 0.0, 1.0
-        return float(run.first_step), float(run.last_step)
+        first = float(run.first_step)
+        return first if begins is None else min(first, begins), float(run.last_step)
 
     @property
     def growing(self) -> bool:

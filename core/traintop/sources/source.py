@@ -5,7 +5,19 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Protocol
 
-from traintop.records import Item, LayerNames, News, Older, Reread, Reset, SourceReport
+from traintop.records import (
+    Begins,
+    Item,
+    LayerBlock,
+    LayerNames,
+    LayerStats,
+    News,
+    Older,
+    Reread,
+    Reset,
+    Rows,
+    SourceReport,
+)
 from traintop.sources.backwards import HEAD_SIZE, Backwards
 from traintop.sources.decoder import Forkable, Resumable, Settling
 from traintop.sources.lines import LineSplitter
@@ -255,7 +267,7 @@ class FileSource:
         self._leave_history()
         self._tail.close()
 
-    def _jump(self) -> list[LayerNames]:
+    def _jump(self) -> list[LayerNames | Begins]:
         """Go to the newest part of a long file; return what has to be known to read on there."""
         tail = self._tail
         if not isinstance(tail, FileTail) or tail.bytes_total < SHORT:
@@ -270,7 +282,8 @@ class FileSource:
             self._decoder = learnt.fork()
             if self._decoder is not None:
                 self._history = self._begin_history(jump, learnt)
-                return [item for item in items if isinstance(item, LayerNames)][-1:]
+                names = [item for item in items if isinstance(item, LayerNames)][-1:]
+                return [*names, *_first_step(items)]
         os.close(jump.fd)
         tail.rewind()
         return []
@@ -332,3 +345,10 @@ class FileSource:
             ended = self._lines.flush() if chunk.seam else b""
             data = (ended + b"\n" if ended else b"") + self._lines.feed(data)
         return decoder.feed(data) if data else []
+
+
+def _first_step(items: Sequence[Item]) -> list[Begins]:
+    """The first step of the first lines of a file."""
+    steps = [float(item.step[0]) for item in items if isinstance(item, Rows | LayerBlock)]
+    steps += [float(item.step) for item in items if isinstance(item, LayerStats)]
+    return [Begins(step=min(steps))] if steps else []
