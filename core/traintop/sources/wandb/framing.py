@@ -204,20 +204,21 @@ def _plausible(data: bytes, at: int, room: int) -> bool:
 
 def _records(data: bytes, found: list[_Run | bytes]) -> Records:
     """Put records behind one another."""
-    pieces: list[bytes] = []
+    view = memoryview(data)  # slices of it are no copies
+    pieces: list[bytes | memoryview] = []
     starts: list[Indices] = [_EMPTY]
     ends: list[Indices] = [_EMPTY]
     joined: list[bool] = []
     size = 0
     for one in found:
         if isinstance(one, bytes):
-            piece = one
+            piece: bytes | memoryview = one
             starts.append(np.array([size]))
             ends.append(np.array([size + len(one)]))
         else:
             heads, tails = one
             first = int(heads[0])
-            piece = data[first : int(tails[-1])]
+            piece = view[first : int(tails[-1])]
             starts.append(heads + (size - first + PIECE_HEADER))
             ends.append(tails + (size - first))
         joined.append(isinstance(one, bytes))
