@@ -7,16 +7,19 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from traintop.cache import cache_folder
-from traintop.run_index import RunIndex, index_of, write_index
 from traintop.settings import Settings
 from traintop.sources.filesystem import needs_polling
 from traintop.sources.mark import Marking
 from traintop.sources.registry import Source
 from traintop.store import Store
+
+if TYPE_CHECKING:
+    from traintop.run_index import RunIndex
 
 LEAST = 16 << 20
 """Bytes of a file that is worth an index."""
@@ -41,8 +44,8 @@ class Indexes:
         self._most = int(settings.cache_gb * 1e9)
         self._open: list[RunIndex] = []
         self._writer: threading.Thread | None = None
-        self._files: dict[Path, Path] = {}
-        """Files -> where their index is, or would be."""
+        self._read_as: dict[Path, str] = {}
+        """Files that may have an index -> what else than the file decides what is made of it."""
         self._known: dict[Path, int] = {}
         """Files -> how much of them their index knows."""
 
@@ -53,7 +56,11 @@ class Indexes:
 
     def file_of(self, path: Path) -> Path | None:
         """Return where the index of a file is, or would be; None where it has none."""
-        return self._files.get(path)
+        from traintop.run_index import index_of
+
+        if self._folder is None or path not in self._read_as:
+            return None
+        return index_of(self._folder, path, self._read_as[path])
 
     def opened(self, open_source: Callable[[], Source], read_as: str, store: Store) -> Source:
         """Open a source; where it has an index, it goes on from the end of that.
@@ -66,10 +73,18 @@ class Indexes:
         source = open_source()
         if self._folder is None or not isinstance(source, Marking):
             return source
-        file = self._files[source.path] = index_of(self._folder, source.path, read_as)
+        self._read_as[source.path] = read_as
+        self._known.pop(source.path, None)
         try:
-            if source.path.stat().st_size < LEAST:
-                return source
+            large = source.path.stat().st_size >= LEAST
+        except OSError:
+            return source
+        file = self.file_of(source.path) if large else None
+        if file is None:
+            return source
+        from traintop.run_index import RunIndex  # Most files have none.
+
+        try:
             index = RunIndex(file, store.storage, mapped=not needs_polling(file))
         except FileNotFoundError:
             return source
@@ -116,14 +131,16 @@ class Indexes:
         jobs: list[Callable[[], object]] = []
         for source in marking:
             path, size = source.path, source.report().bytes_read
-            file = self.file_of(path)
-            if file is None or size < max(LEAST, GROWN * self._known.get(path, 0)):
+            if size < max(LEAST, GROWN * self._known.get(path, 0)):
                 continue
+            from traintop.run_index import write_index
+
+            file = self.file_of(path)
             self._known[path] = size  # Where it fails it is not tried again at once.
             others = {table for each in marking if each is not source for table in each.tables}
             mark = source.mark()
             streams = None if mark is None else store.streams(mark.tables)
-            if mark is not None and streams is not None and others.isdisjoint(mark.tables):
+            if file and mark and streams and others.isdisjoint(mark.tables):
                 jobs.append(partial(write_index, file, path, mark, streams, self._most))
         if jobs:
             self._writer = threading.Thread(target=_run, args=(jobs,), name="index", daemon=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import struct
 import time
 import zlib
@@ -205,7 +204,7 @@ def _unfinished(folder: Path) -> tuple[int, Path]:
 
     Where the system can, it has no name yet: then nothing is left of it if this process ends.
     """
-    name = folder / f"{secrets.token_hex(8)}{UNFINISHED}"
+    name = folder / f"{os.urandom(8).hex()}{UNFINISHED}"
     if Path("/proc/self/fd").is_dir():
         with contextlib.suppress(OSError, AttributeError):
             return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600), name

@@ -115,7 +115,7 @@ def test_a_reader_sees_no_torn_column(tmp_path):
 def test_settings_say_where(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
     monkeypatch.setattr("traintop.cache.needs_polling", lambda path: "caches" in str(path))
-    monkeypatch.setattr("traintop.cache.tempfile.gettempdir", lambda: str(tmp_path / "local"))
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path / "local"))
     for given, expected in (
         (Settings(cache=False), None),
         (Settings(cache_folder=str(tmp_path / "own")), tmp_path / "own"),
