@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import io
 import itertools
+import math
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tqdm import tqdm
 
 from console_logs import boosting_rl_speech, language, own, progress_bars, vision
 from console_logs.log import LOGS
@@ -67,3 +70,41 @@ def test_mutated_logs_never_raise(data: st.DataObject) -> None:
 @given(st.binary(max_size=400))
 def test_any_bytes_never_raise(data: bytes) -> None:
     points(data)
+
+
+@pytest.mark.parametrize(
+    "piece",
+    ["a b ", " ", "1", "1.", "a=1 ", "1, ", "a[", '"a": {', "| ", "1/", "1-", "1:", "nan ", "1%|"],
+)
+def test_long_lines_cost_no_more_than_their_length(piece: str) -> None:
+    line = piece * (19_000 // len(piece))
+    points(*(f"{line}{end} 1\n".encode() for end in ("", "x", "step", "loss:")))
+
+
+def test_progress_bar_of_tqdm_tells_the_step_of_the_record_beside_it() -> None:
+    """As Hugging Face's trainer prints: a dictionary is written above a bar that goes on."""
+    console = io.StringIO()
+    with tqdm(total=60, file=console, mininterval=0) as bar:
+        for step in range(1, 61):
+            bar.update(1)
+            if step % 5 == 0:
+                logs = {"loss": 2 / step, "grad_norm": float("nan"), "epoch": round(step / 20, 2)}
+                bar.write(str(logs), file=console)
+    found, _ = points(console.getvalue().encode())
+    losses = found["train", "loss"]
+    assert losses == [("step", step, 2 / step) for step in range(5, 61, 5)]
+    assert all(math.isnan(value) for _, _, value in found["train", "grad_norm"])
+
+
+@pytest.mark.parametrize("newline", ["\r\n", "\n"])
+def test_epochs_of_tqdm_with_measurements_behind_the_bar(newline: str) -> None:
+    console = io.StringIO()
+    for epoch in range(2):
+        with tqdm(total=30, file=console, mininterval=0, desc=f"Epoch {epoch}") as bar:
+            for step in range(30):
+                bar.set_postfix(loss=f"{1 / (1 + step + 30 * epoch):.5f}", refresh=False)
+                bar.update(1)
+    found, _ = points(console.getvalue().replace("\n", newline).encode())
+    losses = found["train", "loss"]
+    assert [step for _, step, _ in losses] == list(range(1, 61))
+    assert [value for _, _, value in losses] == [round(1 / step, 5) for step in range(1, 61)]

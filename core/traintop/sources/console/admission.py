@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from traintop.sources.console.family import HELD_OF_FAMILY, Family
 from traintop.sources.console.position import Position
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from numpy.typing import NDArray
 
     from traintop.sources.console.bulk import Columns
     from traintop.sources.console.plan import Plan
@@ -28,58 +24,13 @@ if TYPE_CHECKING:
 
 HELD = 4096
 """Records held back while nothing is believed yet."""
-HELD_OF_FAMILY = 64
 FAMILIES = 2048
 """Families of lines that are remembered; a text with more is no log of a training."""
 NEAR = 8
 """A measurement without a counter belongs to a record at most so many lines before it."""
 REPEATS = 5
 """So many lines of one make and no counter anywhere are a series by their number."""
-REPRINTED = 16
 SIDE_TABLES = 32
-
-
-class _Family:
-    """Lines of one make."""
-
-    __slots__ = (
-        "believed",
-        "growth",
-        "held",
-        "kinds",
-        "last",
-        "of_rank",
-        "recent",
-        "secondary",
-        "steps",
-        "table",
-        "times",
-        "trusted",
-    )
-
-    def __init__(self) -> None:
-        self.believed = False
-        self.secondary = False
-        """Whether others were believed before it."""
-        self.trusted = False
-        """Whether a fall of its counter is that of the run."""
-        self.growth = 0
-        self.times = 0
-        self.last: tuple[float, float] | None = None
-        self.steps: set[float] = set()
-        self.held: deque[Record] = deque(maxlen=HELD_OF_FAMILY)
-        self.table: str | None = None
-        self.kinds: set[tuple[str, ...]] = set()
-        self.recent: dict[str, deque[tuple[tuple[float, float], tuple[str, ...]]]] = {}
-        """The newest records, by the names of their measurements."""
-        self.of_rank: dict[str, tuple[str, ...]] = {}
-        """What the rank that is shown said last, by the same."""
-
-    def differ(self, record: Record) -> int:
-        """How many records with different values there were: settings are printed again as is."""
-        if len(self.kinds) < HELD_OF_FAMILY:
-            self.kinds.add(record.numbers())
-        return len(self.kinds)
 
 
 class Admission:
@@ -96,7 +47,7 @@ class Admission:
         self._rows = rows
         self._main = main
         self._split_table = split_table
-        self._families: dict[str, _Family] = {}
+        self._families: dict[str, Family] = {}
         self._held: deque[Record] = deque(maxlen=HELD)
         self._begun = False
         self._line = -NEAR
@@ -128,8 +79,8 @@ class Admission:
         if family is None:
             if len(self._families) >= FAMILIES:
                 return
-            family = self._families[record.family] = _Family()
-        self._count(family, record)
+            family = self._families[record.family] = Family()
+        family.count(record)
         if family.believed:
             self._believe(family, record)
         elif not self._begun:
@@ -159,46 +110,19 @@ class Admission:
             names = ",".join(("", *(value.name for value in some.plan.values)))
             groups.setdefault((some.plan.family, names), []).append(some)
         for (name, names), group in groups.items():
-            if not self._rises(self._families[name], names, group, placed):
+            if not self._families[name].goes_on(names, group, placed):
                 return False
         last_counts: dict[str, float] = {}
         for (name, names), group in groups.items():
-            family = self._families[name]
-            recent = family.recent.setdefault(names, deque(maxlen=REPRINTED))
-            ends = [(int(at), some, int(i)) for some in group for i, at in _tail(some.lines)]
-            for _, some, index in sorted(ends, key=itemgetter(0))[-REPRINTED:]:
-                recent.append(_remembered(some, index))
-            family.times += sum(len(some.lines) for some in group)
-            family.last = recent[-1][0]
-            if family.last[0] < 0:
-                last_counts[name] = family.last[1]
+            epoch, count = self._families[name].remember(names, group)
+            if epoch < 0:
+                last_counts[name] = count
         self.position.move_over(placed.step, float(placed.epoch[-1]), last_counts)
         self._rows.add_all(self._main, placed, columns)
         self._line, self._after = line, None
         return True
 
-    def _rises(self, family: _Family, names: str, group: list[Columns], placed: Placed) -> bool:
-        """Whether the steps of records of one kind rise, so that none is said again."""
-        lines = np.sort(np.concatenate([some.lines for some in group]))
-        if not (np.diff(placed.step[lines]) > 0).all():
-            return False
-        recent = family.recent.get(names)
-        if not recent:
-            return False
-        first = next(some for some in group if some.lines[0] == lines[0])
-        return _remembered(first, 0)[0] > recent[-1][0]
-
-    def _count(self, family: _Family, record: Record) -> None:
-        family.times += 1
-        record.secondary = family.secondary
-        if record.counted:
-            order = record.order
-            if family.last is not None and order > family.last:
-                family.growth += 1
-                family.trusted = True
-            family.last = order
-
-    def _hold(self, family: _Family, record: Record) -> None:
+    def _hold(self, family: Family, record: Record) -> None:
         self._held.append(record)
         if family.growth >= (1 if record.metric else 2):
             self._begin(family)
@@ -207,7 +131,7 @@ class Admission:
             if not any(family.growth for family in known):
                 self._begin(family)
 
-    def _begin(self, family: _Family) -> None:
+    def _begin(self, family: Family) -> None:
         """The first family is believed: look again at what was held back, in its order."""
         family.believed = self._begun = True
         held, self._held = self._held, deque(maxlen=HELD)
@@ -224,7 +148,7 @@ class Admission:
             elif self.position.known:
                 self._admit_uncounted(of, record)
 
-    def _admit_counted(self, family: _Family, record: Record) -> None:
+    def _admit_counted(self, family: Family, record: Record) -> None:
         record.secondary = family.secondary = True
         if record.metric and not self._strays(record):
             family.believed = True
@@ -243,7 +167,7 @@ class Admission:
         last = self._rows.last_step(self._table(record))
         return record.count < last or record.count > self.position.horizon
 
-    def _admit_uncounted(self, family: _Family, record: Record) -> None:
+    def _admit_uncounted(self, family: Family, record: Record) -> None:
         near = record.line - self._line <= NEAR
         if record.certain or (record.metric and near):
             self._believe(family, record)
@@ -255,7 +179,7 @@ class Admission:
         if len(family.steps) >= 3:
             self._set_aside(family, record)
 
-    def _set_aside(self, family: _Family, record: Record) -> None:
+    def _set_aside(self, family: Family, record: Record) -> None:
         """Believe a family late: its records go to a table of their own, in their order."""
         if self._side_tables >= SIDE_TABLES:
             return
@@ -270,7 +194,7 @@ class Admission:
 
     # --- passing on --------------------------------------------------------------------------
 
-    def _believe(self, family: _Family, record: Record) -> None:
+    def _believe(self, family: Family, record: Record) -> None:
         if record.plan.dictionary and record.count is None and record.epoch is not None:
             if self.position.axis != "step" or self._bar_total or self._unplaced:
                 self._line = record.end
@@ -331,27 +255,7 @@ class Admission:
     def _is_repeated(self, record: Record) -> bool:
         """Whether another rank, or the end of the log, says again what was said already."""
         family = self._families[record.family]
-        key = ",".join((record.split or "", *record.names()))
-        numbers = record.numbers()
-        if record.rank is not None and self._rank is not None and record.rank != self._rank:
-            if family.of_rank.get(key) == (*map(str, record.order), *numbers):
-                return True
-        elif record.rank is not None:
-            family.of_rank[key] = (*map(str, record.order), *numbers)
-        if record.rank not in (None, self._rank):
-            return False
-        recent = family.recent.setdefault(key, deque(maxlen=REPRINTED))
-        order = record.order
-        if not record.counted or (record.split is not None and record.total):
-            order = self.position.step, order[1]  # It is the training that goes on, not its count.
-        mine = (order, numbers)
-        whole = record.count is not None or order[0].is_integer()
-        if recent and record.counted and whole and recent[-1][0] == mine[0]:
-            return True
-        if mine in (list(recent)[1:] if record.counted else recent):
-            return not math.isnan(self.position.step)
-        recent.append(mine)
-        return False
+        return family.is_repeated(record, self._rank, self.position.step)
 
     # --- records whose step a progress bar tells ----------------------------------------------
 
@@ -423,22 +327,6 @@ class Admission:
             for name in record.names():
                 names[name] = names.get(name, 0) + 1
         return names
-
-
-def _tail(lines: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """The last lines of some: which they are among those, and among all."""
-    first = max(len(lines) - REPRINTED, 0)
-    return list(enumerate(lines[first:].tolist(), start=first))
-
-
-def _remembered(some: Columns, index: int) -> tuple[tuple[float, float], tuple[str, ...]]:
-    """What is kept of one of many records to tell whether it is said again."""
-    plan, make = some.plan, some.make
-    assert plan.step is not None  # noqa: S101 - only such are read in columns
-    epoch = -1.0 if plan.epoch is None else float(some.parts[plan.epoch.part][index])
-    start = index * make.width
-    numbers = (some.tokens[start + make.places[value.part]].decode() for value in plan.values)
-    return (epoch, float(some.parts[plan.step.part][index])), tuple(numbers)
 
 
 def _is_evaluation(record: Record) -> bool:

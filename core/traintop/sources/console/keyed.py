@@ -20,6 +20,9 @@ from traintop.sources.console.vocabulary import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+LOOK_BACK = 200
+"""Characters before a number among which its name is looked for."""
+
 Kind = Literal["value", "average", "share", "count", "name", "skip"]
 
 _COUNTERS = frozenset(STEPS) | EPOCHS | INNER
@@ -103,6 +106,7 @@ def fields_of(line: str, numbers: Sequence[re.Match[str]], first: int, start: in
         begin = ends[before] if before >= first else start
         gap = line[begin : numbers[before + 1].start()]
         after = line[found.end() : numbers[index + 1].start() if index + 1 < count else len(line)]
+        after = after[:LOOK_BACK]
         if nested:
             _follow(gap, path)
         field.key_start = begin
@@ -150,7 +154,16 @@ def fields_of(line: str, numbers: Sequence[re.Match[str]], first: int, start: in
             continue
         field.total = totals.get(index, -1)
         rest = line[ends[field.total] :] if field.total >= 0 else ""
-        _name(field, gap, after, previous, path, line[start : found.start()], start, rest)
+        _name(
+            field,
+            gap,
+            after,
+            previous,
+            path,
+            line[max(start, found.start() - LOOK_BACK) : found.start()],
+            max(start, found.start() - LOOK_BACK),
+            rest,
+        )
         field.before, lead = lead + field.before, ""
         if previous is not None and _is_sentence(previous, field, gap):
             previous.kind, field.name = "skip", previous.name
@@ -215,6 +228,7 @@ def _read_unit(field: Field, after: str) -> None:
 
 def _belongs_to_name(gap: str, after: str) -> bool:
     """Whether a number is part of a word: `top-1 acc`, `blocks/0/mlp`, `lr[0]: 0.1`."""
+    gap = gap[-LOOK_BACK:]
     word = re.search(r"([A-Za-z][\w./]*)([-/\[(#]| #)$", gap)
     if word is None:
         return bool(re.search(r"[A-Za-z0-9]-$", gap)) and after[:1].isalpha()
@@ -245,6 +259,8 @@ def _name(
     if previous is not None and previous.kind == "name":
         joined = before  # the name goes on over the number before
         text = joined
+    away = max(len(text) - LOOK_BACK, 0)  # what stands farther away names nothing
+    text = text[away:]
     key = _OPENERS.sub("", text)
     stripped = _SEPARATOR.sub("", key)
     field.explicit = stripped != key
@@ -258,7 +274,10 @@ def _name(
         if not field.explicit and stripped[:start].endswith((".", "_")):
             name = ""
         field.name = _without_stop_words(name)
-    field.key_start = begin + start if joined else field.key_start + len(gap) - len(text) + start
+    if joined:
+        field.key_start = begin + away + start
+    else:
+        field.key_start += len(gap) - len(text) + start
     field.before = stripped[:start]
     field.leads = previous is None and not field.before.strip(" \t[(")
     if path and any(path) and field.name:

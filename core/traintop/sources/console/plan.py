@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from traintop.sources.console.units import Units
 
 MAX_NAME = 80
+MAX_NUMBERS = 512
+"""A line with more is a dump of data."""
 _SETTINGS = re.compile(
     r"\b(?:Namespace|argparse|Arguments|Config|config|hparams|kwargs|args)\b\s*[:=({]"
 )
@@ -36,7 +38,7 @@ _CODE = re.compile(
     r"^\s*(?:def|class|import|from|return(?! ?[:=])|if|elif|else|for|while|with|assert|print"
     r"|self\.|#|@|//|raise|try)\b|[{(]f['\"]|=\s*self\.|\+=|(?:^|\s)--[a-z][\w-]*[= ]"
 )
-_BAR = re.compile(r"\d+%\s?\|")
+_BAR = re.compile(r"\d{1,3}%\s?\|")
 _OUTPUT = re.compile(r"((?:Train|Test) net output #\d+): *$")
 _LED = re.compile(
     r"(train(?:ing)?|val(?:id)?(?:ation)?|eval(?:uation)?|test(?:ing)?|dev) ", re.IGNORECASE
@@ -128,7 +130,12 @@ def plan_of(line: str, numbers: Sequence[re.Match[str]], units: Units) -> Plan:
     first = next((i for i, n in enumerate(numbers) if n.start() >= prefix.end), len(numbers))
     body = line[prefix.end :]
     plan.columns = first == len(numbers) or _CLASSES.match(body) is not None
-    if first == len(numbers) or _CODE.search(body[:200]) or _SETTINGS.search(body[:400]):
+    if (
+        first == len(numbers)
+        or len(numbers) > MAX_NUMBERS
+        or _CODE.search(body[:200])
+        or _SETTINGS.search(body[:400])
+    ):
         return plan
     fields = fields_of(line, numbers, first, prefix.end)
     plan.bar = _BAR.search(line) is not None

@@ -56,7 +56,7 @@ _SECTION = re.compile(
     re.IGNORECASE,
 )
 _WORTH = re.compile(
-    r"[A-Za-z%)\]\"'] ?[:=|]|step|iter|epoch|batch|loss|acc|\bit \d|\d+\s?/\s?\d+|^\s*\[",
+    r"[A-Za-z%)\]\"'] ?[:=|]|step|iter|epoch|batch|loss|acc|\bit \d|\d\s?/\s?\d|^\s*\[",
     re.IGNORECASE,
 )
 

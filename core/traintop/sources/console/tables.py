@@ -20,6 +20,8 @@ from traintop.sources.console.vocabulary import (
 )
 
 MAX_COLUMNS = 256
+MAX_PAIR = 400
+"""Characters of a line of a table with two columns."""
 COUNTERS_AMONG = 3
 """Among so many columns at the start counters are looked for."""
 MOST_ODD_LINES = 3
@@ -35,8 +37,8 @@ _FIRST = re.compile(
 _SHORT = {"E": "epoch", "#": "step"}
 """spaCy's names of its first columns."""
 _NAME = re.compile(r"#$|[^\W\d][\w ./@%#()+:'-]{0,60}$")
-_BAR = re.compile(r":?\s+\d+%\s?\|")
-_SHARE = re.compile(r"(\d+)\s*/\s*\d+$")
+_BAR = re.compile(r"\s\d{1,3}%\s?\|")
+_SHARE = re.compile(r"\A(\d{1,16})\s?/\s?\d{1,16}$")
 
 
 def is_border(line: str) -> bool:
@@ -55,7 +57,7 @@ class PairTable:
 
     def take(self, line: str, number: int) -> bool:
         """Take a line in; False if it is none of a table."""
-        found = _PAIR.match(line)
+        found = _PAIR.match(line) if len(line) < MAX_PAIR else None
         if found is None:
             return False
         indent, name, cell = found[1], found[2], found[3]
@@ -114,7 +116,7 @@ class Headings(NamedTuple):
 
 def headings_of(line: str) -> Headings | None:
     """The columns that a line names; None if it is no line of headings."""
-    body = _BAR.split(line[prefix_of(line).end :], maxsplit=1)[0].strip()
+    body = _BAR.split(line[prefix_of(line).end :], maxsplit=1)[0].strip().rstrip(":")
     if _FIRST.match(body) is None or len(body) > 2000 or "=" in body:
         return None
     if re.match(r"[^\s]+\s*:", body) and not body.startswith("Class"):
