@@ -231,13 +231,6 @@ async def test_runs_of_one_file_can_be_gone_through(opened, tmp_path):
         assert "run 2/2" in text_of(pilot.app)
 
 
-async def test_an_analysis_without_a_target_says_what_is_missing(opened, run_folder):
-    async with opened(run_folder) as pilot:
-        await pilot.press("L")
-        [notice] = pilot.app._notifications
-        assert "--target" in notice.message
-
-
 async def test_resizing_at_any_time(opened, nan_folder):
     async with opened(nan_folder) as pilot:
         for number in SCREENS.values():

@@ -102,7 +102,8 @@ def test_units_die(tmp_path: Path) -> None:
 
 def test_the_rate_jumps_and_the_loss_with_it(tmp_path: Path) -> None:
     losses, _ = run(tmp_path, "lr-jump", steps=360)
-    assert mean(losses[120:200]) > 1.5 * mean(losses[100:120])
+    # Whether it comes to NaN differs from machine to machine.
+    assert not mean(losses[120:200]) <= 1.5 * mean(losses[100:120])
     jumps = [event for event in read(tmp_path / "events.jsonl") if event["event"] == "lr_change"]
     assert [event["step"] for event in jumps] == [120]
     assert jumps[0]["to"] == pytest.approx(12 * jumps[0]["from"], rel=0.01)

@@ -312,19 +312,21 @@ def test_a_run_cannot_choose_what_is_executed_or_sent(tmp_path, monkeypatch, key
     run, own = tmp_path / "run", tmp_path / "config" / "traintop"
     run.mkdir()
     own.mkdir(parents=True)
+    # As TOML writes them, numbers too.
+    others, mine, flag = (2, 3, 4) if key == "cache_gb" else ('"a"', '"own"', "flag")
     for name, text in (
-        ("traintop.toml", f'{key} = "http://a"'),
-        ("pyproject.toml", f'[tool.traintop]\n{key} = "http://a"'),
+        ("traintop.toml", f"{key} = {others}"),
+        ("pyproject.toml", f"[tool.traintop]\n{key} = {others}"),
     ):
         (run / name).write_text(text)
         with pytest.raises(SettingsError, match="must not choose") as raised:
             load_settings(run)
         assert str(run / name) in str(raised.value)
         (run / name).unlink()
-    (own / "config.toml").write_text(f'{key} = "http://own"')
-    assert getattr(load_settings(run)[0], key) == "http://own"
-    assert getattr(load_settings(run, {key: "http://flag"})[0], key) == "http://flag"
+    (own / "config.toml").write_text(f"{key} = {mine}")
+    assert getattr(load_settings(run)[0], key) == (3 if mine == 3 else "own")
+    assert getattr(load_settings(run, {key: flag})[0], key) == flag
     # Nor from the folder of the settings, where a run lies in it.
-    (own / "traintop.toml").write_text(f'{key} = "http://a"')
+    (own / "traintop.toml").write_text(f"{key} = {others}")
     with pytest.raises(SettingsError, match="must not choose"):
         load_settings(own)
