@@ -14,7 +14,7 @@ from traintop.sources import trainer_state
 from traintop.sources.checkpoints import CheckpointFile, is_checkpoint, order, step_of
 from traintop.sources.compressed import SUFFIXES
 from traintop.sources.layout import KEPT_FILES, OWN_FILES, OWN_RECORDS, SKIPPED_FOLDERS, own_folder
-from traintop.sources.newest import find_runs, find_store_runs
+from traintop.sources.one_run import only_run, other_runs
 from traintop.sources.path_check import check_format, check_readable
 from traintop.sources.registry import STANDARD_INPUT, format_of, head_of, holds_metrics
 from traintop.sources.stores import DATABASES, Store, events_table, file_store, store_of
@@ -99,30 +99,14 @@ class Discovery:
             check_format(path)
             self._add(path, with_rows=True)
         else:
-            self._root = _only_run(path)
-            self._leave_out_other_runs()
+            self._root = only_run(path)
+            self._left_out |= (others := other_runs(self._root))
+            self._other_runs = set(others)
         # Beside a single file checkpoints are looked for, in its folder and the folders there.
         self._folders[self._root] = (MAX_DEPTH - 1 if self._only_file else 0, -1)
         self.refresh()
         if not self._files:
             raise PathError(_holds_no_run(path))
-
-    def _leave_out_other_runs(self) -> None:
-        """Of several runs that a tracker keeps below the run's folder, read the newest.
-
-        Raises:
-            PathError: The folder holds nothing else.
-        """
-        if own_folder(self._root) is not None:
-            return
-        runs = find_store_runs(self._root)
-        if len(runs) < 2:
-            return
-        if not _has_files(self._root):
-            raise PathError(_holds_runs(self._root, runs))
-        self._other_runs = set(runs[1:])
-        why = f"another run than {runs[0]}, which is read; name it to open it"
-        self._left_out |= dict.fromkeys(runs[1:], why)
 
     @property
     def paths(self) -> RunPaths:
@@ -378,31 +362,6 @@ def _rank(name: str) -> int:
     if name in OWN_FILES:
         return OWN_FILES.index(name)
     return 10 if _METRICS.fullmatch(name) else 11
-
-
-def _only_run(path: Path) -> Path:
-    """The folder of the one run in a folder, which may be below it."""
-    if own_folder(path) is not None:
-        return path
-    below = find_runs(path)
-    if len(below) > 1:
-        raise PathError(_holds_runs(path, below))
-    return below[0] if below else path
-
-
-def _holds_runs(path: Path, runs: list[Path]) -> str:
-    some = ", ".join(map(str, runs[:3]))
-    return f"{path}: holds {len(runs)} runs; name the ones to open, e.g. {some}"
-
-
-def _has_files(folder: Path) -> bool:
-    """Whether a folder itself has files that a run may have written."""
-    with os.scandir(folder) as entries:
-        return any(
-            (_METRICS.fullmatch(entry.name) or _LOG.fullmatch(entry.name))
-            and not (folder.name == "wandb" and entry.name.startswith("debug"))
-            for entry in entries
-        )
 
 
 def _holds_no_run(path: Path) -> str:
