@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
+from traintop.sources.console.compounds import compounds_of
 from traintop.sources.console.numbers import RATE, UNITS, is_count
 from traintop.sources.console.vocabulary import (
     EPOCHS,
@@ -43,7 +44,6 @@ _NEXT_FIELD = re.compile(r"[|,;\t\])}]|\s{2,}|$")
 _NESTED = re.compile(
     r"[\"']([^\"']{1,80})[\"']\s*:\s*\{|([A-Za-z_]\w*)\[(?=[A-Za-z_]\w*[=:])|([{\[])|([}\]])"
 )
-_CLOCK_END = re.compile(r"\d\d(?:\.\d+)?$")
 
 
 class Field:
@@ -92,10 +92,7 @@ def fields_of(line: str, numbers: Sequence[re.Match[str]], first: int, start: in
     nested = "{" in line or "[" in line
     count = len(numbers)
     ends = [n.end() for n in numbers]
-    skip: set[int] = set()
-    totals: dict[int, int] = {}
-    ranges: set[int] = set()
-    _compounds(line, numbers, first, skip, totals, ranges)
+    skip, totals, ranges = compounds_of(line, numbers, first)
     previous: Field | None = None
     lead = ""  # what stands before numbers that were passed over
     for index in range(first, count):
@@ -169,44 +166,6 @@ def fields_of(line: str, numbers: Sequence[re.Match[str]], first: int, start: in
             previous.kind, field.name = "skip", previous.name
         previous = field
     return fields
-
-
-def _compounds(
-    line: str,
-    numbers: Sequence[re.Match[str]],
-    first: int,
-    skip: set[int],
-    totals: dict[int, int],
-    ranges: set[int],
-) -> None:
-    """Find times of day, dates, versions, durations and `a/b`; totals are no fields themselves."""
-    count = len(numbers)
-    for i in range(first, count):
-        end = numbers[i].end()
-        after = line[end : end + 3]
-        text = numbers[i][0]
-        if re.match(r"\.\d|%\s?\|", after):
-            skip.add(i)
-        if i + 1 == count:
-            continue
-        glue = line[end : numbers[i + 1].start()]
-        follower = numbers[i + 1][0]
-        if glue == ":" and text.isdigit() and len(text) < 4 and _CLOCK_END.match(follower):
-            skip.update((i, i + 1))
-        elif glue == "-" and text.isdigit() and follower.isdigit():
-            skip.add(i)
-            if len(text) == 4 and len(follower) == 2:
-                skip.add(i + 1)
-            elif line[numbers[i].start() - 1 : numbers[i].start()] == "[":
-                ranges.add(i + 1)  # MXNet: `Batch [20-40]`
-        elif glue.strip() in ("/", "of", "out of") and is_count(text) and is_count(follower):
-            if i in totals.values():
-                skip.update((i - 1, i, i + 1))
-            else:
-                totals[i] = i + 1
-                skip.add(i + 1)
-        elif re.fullmatch(r"[dhm]\s?|h:|\s?days?,?\s", glue) and text.isdigit():
-            skip.update((i, i + 1))
 
 
 def _read_unit(field: Field, after: str) -> None:
@@ -314,7 +273,8 @@ def _count(field: Field, opener: str, after: str, previous: Field | None, line_a
         )
         if last in PLURAL and not (field.leads or not field.before.strip()):
             beside_epoch = previous is not None and previous.counter in EPOCHS
-            amount = amount or (not beside_epoch and (whole != counted or counted != "steps"))
+            named = whole == counted == "steps" and field.explicit
+            amount = amount or not (beside_epoch or named)
         if field.glued and field.unit not in ("it", "e"):
             amount = True
         if not amount:

@@ -38,7 +38,7 @@ _CODE = re.compile(
     r"^\s*(?:def|class|import|from|return(?! ?[:=])|if|elif|else|for|while|with|assert|print"
     r"|self\.|#|@|//|raise|try)\b|[{(]f['\"]|=\s*self\.|\+=|(?:^|\s)--[a-z][\w-]*[= ]"
 )
-_BAR = re.compile(r"\d{1,3}%\s?\|")
+_BAR = re.compile(r"\d{1,3}%\|")
 _OUTPUT = re.compile(r"((?:Train|Test) net output #\d+): *$")
 _LED = re.compile(
     r"(train(?:ing)?|val(?:id)?(?:ation)?|eval(?:uation)?|test(?:ing)?|dev) ", re.IGNORECASE
