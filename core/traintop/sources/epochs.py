@@ -25,7 +25,8 @@ class StepCounter:
     """
 
     def __init__(self) -> None:
-        self._last = math.nan  # the last count written
+        self._last = math.nan  # the last count of training
+        self._written = math.nan  # the last count written, of training or validation
         self._step = math.nan  # the last step
         self._epoch = math.nan
         self._starts: dict[float, float] = {}  # epoch -> the step that its count 0 stands for
@@ -86,6 +87,7 @@ class StepCounter:
             Shape (n,).
         """
         counts = self._filled(written)
+        self._written = float(counts[-1])
         if self._first is None:
             self._first = float(counts[0])
         before = np.concatenate(([self._last], counts[:-1]))
@@ -111,7 +113,7 @@ class StepCounter:
         if not gaps.any():
             return written
         last = np.maximum.accumulate(np.where(gaps, -1, np.arange(len(written))))
-        return np.where(last < 0, self._last, written[np.maximum(last, 0)])
+        return np.where(last < 0, self._written, written[np.maximum(last, 0)])
 
     def _one_by_one(
         self,

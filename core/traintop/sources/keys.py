@@ -12,7 +12,7 @@ STEP_KEYS = (
     "valid_num_updates", "iteration", "iter", "iterations", "it", "update", "n_updates",
     "total_timesteps", "time/total_timesteps", "total/steps", "misc/total_timesteps", "timesteps",
     "timestep", "env_steps", "training_step", "steps", "batches_done", "round",
-    "training_iteration", "episode", "progress/kimg/mean",
+    "training_iteration", "episode",
 )  # fmt: skip
 """Names of the step counter, the better first."""
 
