@@ -2,6 +2,7 @@
 
     python bench/make_runs.py RUN.jsonl --steps 200000
     python bench/make_runs.py RUN_FOLDER --steps 10000 --layers 48
+    python bench/make_runs.py RUN_FOLDER --steps 10000000 --metrics 6 --layers 500 --every 500
 
 The curves are those of a run that goes well: power laws with noise, a warm-up and a cosine for the
 learning rate, and now and then a gradient of a single step that is 10 to 50 times too large. They
@@ -71,27 +72,29 @@ def values(block: int) -> npt.NDArray[np.float64]:
     return np.column_stack([columns[name] for name in METRICS])
 
 
-def records(first: int, began: float) -> Iterator[dict[str, float]]:
+def records(first: int, began: float, metrics: int = len(METRICS)) -> Iterator[dict[str, float]]:
     """Yield the records from a step on, without end; `began` is the time of step 0."""
     for block in range(first // BLOCK, sys.maxsize):
         rows = values(block).tolist()
         for step, row in enumerate(rows, start=block * BLOCK):
             if step >= first:
                 times = {"step": step, "time": round(began + STEP_SECONDS * step, 3)}
-                yield {**times, **dict(zip(METRICS, row, strict=True))}
+                yield {**times, **dict(zip(METRICS[:metrics], row[:metrics], strict=True))}
 
 
-def write_jsonl(path: Path, steps: int) -> None:
+def write_jsonl(path: Path, steps: int, metrics: int = len(METRICS)) -> None:
     """Write a run whose last record has just been made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     with part.open("w", encoding="utf-8") as file:
-        for record in islice(records(0, time.time() - STEP_SECONDS * steps), steps):
+        for record in islice(records(0, time.time() - STEP_SECONDS * steps, metrics), steps):
             file.write(json.dumps(record) + "\n")
     part.replace(path)
 
 
-def write_folder(folder: Path, steps: int, layers: int, every: int = 10) -> None:
+def write_folder(
+    folder: Path, steps: int, layers: int, every: int = 10, metrics: int = len(METRICS)
+) -> None:
     """Write a run of the format of traintop's recorder, with the statistics of some layers."""
     folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(0)
@@ -112,7 +115,7 @@ def write_folder(folder: Path, steps: int, layers: int, every: int = 10) -> None
             }
             file.write(json.dumps(record) + "\n")
     (folder / "run.json").write_text(json.dumps({"format": "traintop/1", "planned_steps": steps}))
-    write_jsonl(folder / "train_diagnostics.jsonl", steps)
+    write_jsonl(folder / "train_diagnostics.jsonl", steps, metrics)
 
 
 class Appender:
@@ -151,11 +154,15 @@ def main() -> None:
     parser.add_argument("path", type=Path, help="a file, or with --layers a folder")
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--layers", type=int, default=0, help="write a folder with so many layers")
+    parser.add_argument("--every", type=int, default=10, help="steps between those of layers")
+    parser.add_argument("--metrics", type=int, default=len(METRICS), help="at most 20")
     arguments = parser.parse_args()
     if arguments.layers:
-        write_folder(arguments.path, arguments.steps, arguments.layers)
+        write_folder(
+            arguments.path, arguments.steps, arguments.layers, arguments.every, arguments.metrics
+        )
     else:
-        write_jsonl(arguments.path, arguments.steps)
+        write_jsonl(arguments.path, arguments.steps, arguments.metrics)
     files = [arguments.path] if arguments.path.is_file() else list(arguments.path.iterdir())
     print(f"{arguments.path}: {sum(file.stat().st_size for file in files) / 1e6:.1f} MB")
 

@@ -14,7 +14,8 @@ BRAILLE = re.compile("[\u2801-\u28ff]")
 CURVE_GLYPHS = 60
 """So many braille characters are a curve and not an ornament."""
 LOSS = re.compile(r"loss -?\d")
-OVERVIEW = re.compile(r"Findings +\d+ open")
+OVERVIEW = re.compile(r"Findings +\d+ open|Findings *$", re.MULTILINE)
+"""The heading of its list of findings, also before there is a verdict."""
 LAYERS = re.compile(r"per-layer|norm by layer")
 
 

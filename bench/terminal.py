@@ -69,11 +69,14 @@ class Bench:
     tries: int
     runs: Path
 
-    def screen(self, command: Sequence[str], directory: Path | None = None) -> Screen:
+    def screen(
+        self, command: Sequence[str], directory: Path | None = None, cache: Path | None = None
+    ) -> Screen:
         """Open a terminal for a program, once the machine is quiet."""
         if self.quiet:
             processes.wait_for_quiet(self.quiet)
-        return Screen(command, core=self.core, directory=directory)
+        kept = {} if cache is None else {"XDG_CACHE_HOME": str(cache)}
+        return Screen(command, core=self.core, directory=directory, environment=kept)
 
     def run_file(self, steps: int) -> Path:
         """A run of so many steps; made once."""

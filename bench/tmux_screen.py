@@ -77,6 +77,7 @@ class Screen:
             if key not in HIDDEN and not key.startswith("PYTHON")
         }
         variables["XDG_CONFIG_HOME"] = str(self._folder / "empty")
+        variables["XDG_CACHE_HOME"] = str(self._folder / "cache")  # No index of an earlier start.
         variables.update(environment or {})
         server = ["tmux", "-L", self._socket, "-f", str(self._folder / "tmux.conf")]
         where = str(directory or self._folder / "empty")
