@@ -50,6 +50,8 @@ class Admission:
         self._families: dict[str, Family] = {}
         self._held: deque[Record] = deque(maxlen=HELD)
         self._begun = False
+        self._by_result = False
+        """Whether the family that was believed first measures a loss or a score."""
         self._line = -NEAR
         """The line of the newest record that was believed."""
         self._after: str | None = None
@@ -137,8 +139,15 @@ class Admission:
         held, self._held = self._held, deque(maxlen=HELD)
         ranks = [record.rank for record in held if record.rank is not None]
         self._rank = min(ranks, default=None)
+        own = [record for record in held if self._families[record.family] is family]
+        self._by_result = any(record.result for record in own)
+        counts = any(record.count is not None for record in own)
+        early: list[Record] = []  # stand at the first step, which they come before
         for record in held:
             of = self._families[record.family]
+            if counts and not self.position.known and record.count is None and record.counted:
+                early.append(record)
+                continue
             if of.believed:
                 self._believe(of, record)
                 continue
@@ -147,6 +156,10 @@ class Admission:
                 self._admit_counted(of, record)
             elif self.position.known:
                 self._admit_uncounted(of, record)
+            if self.position.known:
+                for one in early:
+                    self._admit_counted(self._families[one.family], one)
+                early.clear()
 
     def _admit_counted(self, family: Family, record: Record) -> None:
         record.secondary = family.secondary = True
@@ -155,8 +168,27 @@ class Admission:
             self._believe(family, record)
             return
         family.held.append(record)
-        if family.growth >= 2 and len(family.held) >= 3:
+        if family.growth and record.result and not self._by_result:
+            self._take_lead(family)
+        elif family.growth >= 2 and len(family.held) >= 3:
             self._set_aside(family, record)
+
+    def _take_lead(self, family: Family) -> None:
+        """Believe a family that measures a loss or a score, where those before it did not.
+
+        What began the log counted events, say; how far apart they were tells nothing of this one.
+        """
+        held = list(family.held)
+        family.held.clear()
+        family.believed, family.secondary, self._by_result = True, False, True
+        for record in held:
+            record.secondary = False
+            if not self._falls(record):
+                self._believe(family, record)
+
+    def _falls(self, record: Record) -> bool:
+        """Whether a record stands before the newest of its table."""
+        return record.count is not None and record.count < self._rows.last_step(self._table(record))
 
     def _strays(self, record: Record) -> bool:
         """Whether a record of a family not known stands before the newest of its table, or far
@@ -255,7 +287,8 @@ class Admission:
     def _is_repeated(self, record: Record) -> bool:
         """Whether another rank, or the end of the log, says again what was said already."""
         family = self._families[record.family]
-        return family.is_repeated(record, self._rank, self.position.step)
+        place = self.position
+        return family.is_repeated(record, self._rank, place.step, by_steps=place.axis == "step")
 
     # --- records whose step a progress bar tells ----------------------------------------------
 

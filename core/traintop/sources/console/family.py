@@ -72,13 +72,14 @@ class Family:
             self.kinds.add(record.numbers())
         return len(self.kinds)
 
-    def is_repeated(self, record: Record, rank: int | None, step: float) -> bool:
+    def is_repeated(self, record: Record, rank: int | None, step: float, *, by_steps: bool) -> bool:
         """Whether another rank, or the end of the log, says again what was said already.
 
         Args:
             record: A record of this family.
             rank: The one that is shown.
             step: Where the training stands.
+            by_steps: Whether steps count there, so that an epoch orders nothing.
         """
         key = ",".join((record.split or "", *record.names()))
         numbers, order = record.numbers(), record.order
@@ -90,10 +91,11 @@ class Family:
         if record.rank is not None:
             self.of_rank[key] = (order, numbers)
         recent = self.recent.setdefault(key, deque(maxlen=REPRINTED))
-        if not record.counted or (record.split is not None and record.total):
+        elsewhere = record.split is not None and record.total > 0
+        if not record.counted or elsewhere or (by_steps and record.count is None):
             order = step, order[1]  # It is the training that goes on, not its count.
         said = (order, numbers)
-        whole = record.count is not None or order[0].is_integer()
+        whole = record.count is not None or (not by_steps and order[0].is_integer())
         if recent and record.counted and whole and recent[-1][0] == order:
             return True
         if said in (list(recent)[1:] if record.counted else recent):
