@@ -150,12 +150,12 @@ class Admission:
                 continue
             if of.believed:
                 self._believe(of, record)
-                continue
-            self._release_loop()
-            if record.counted:
-                self._admit_counted(of, record)
-            elif self.position.known:
-                self._admit_uncounted(of, record)
+            else:
+                self._release_loop()
+                if record.counted:
+                    self._admit_counted(of, record)
+                elif self.position.known:
+                    self._admit_uncounted(of, record)
             if self.position.known:
                 for one in early:
                     self._admit_counted(self._families[one.family], one)
