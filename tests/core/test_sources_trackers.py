@@ -17,6 +17,7 @@ from traintop.records import Event, Item, Reset, Rows, RunInfo
 from traintop.session import open_run
 from traintop.sources.database import DatabaseSource
 from traintop.sources.metric_files import MetricFiles
+from traintop.sources.newest import newest_run
 from traintop.sources.registry import Source
 
 Curve = list[tuple[float, float]]
@@ -215,6 +216,36 @@ def test_runs_of_mlflow_in_a_database(tmp_path: Path) -> None:
     assert series["large"].value(0) == -math.inf
     assert session.state(time / 1000) == "crashed"
     assert session.store.info.batch_size == 32
+
+
+def test_the_end_of_each_run_in_a_database_is_its_own(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "mlflow.db")
+    connection.execute(
+        "CREATE TABLE metrics (key TEXT, value FLOAT, timestamp BIGINT, run_uuid TEXT, step BIGINT,"
+        " is_nan BOOLEAN)"
+    )
+    connection.execute("CREATE TABLE runs (run_uuid TEXT, status TEXT)")
+    time = 1_700_000_000_000
+    for at, run in enumerate(("first", "second")):
+        connection.executemany(
+            "INSERT INTO metrics VALUES ('loss', ?, ?, ?, ?, 0)",
+            [(1 / (s + 1), time + 1000 * at + s, run, s) for s in range(5)],
+        )
+    connection.execute("INSERT INTO runs VALUES ('first', 'FAILED'), ('second', 'RUNNING')")
+    connection.commit()
+    assert newest_run(tmp_path) == tmp_path / "mlflow.db"
+    session = open_run(tmp_path)
+
+    def endings() -> list[list[str]]:
+        return [[event.fields["action"] for event in run.events] for run in session.store.runs]
+
+    assert endings() == [["failed"], []]
+    connection.execute("UPDATE runs SET status = 'FINISHED' WHERE run_uuid = 'second'")
+    connection.commit()
+    connection.close()
+    session = open_run(tmp_path)
+    assert endings() == [["failed"], ["finished"]]
+    assert session.state(time / 1000) == "finished"
 
 
 def test_other_databases_and_damaged_ones_are_refused_by_name(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sqlite3
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 import numpy as np
 
-from traintop.records import Event, Item, RunInfo, SourceReport
+from traintop.records import Event, Item, SourceReport
 from traintop.sources.decoder import Tally
 from traintop.sources.jsonl import JsonLines
 from traintop.sources.run_settings import run_info_of
@@ -35,6 +35,9 @@ _ROWS: dict[Kind, str] = {
     "trackio": "SELECT rowid, step, timestamp, metrics FROM metrics",
     "mlflow": "SELECT rowid, key, value, timestamp, step, is_nan FROM metrics",
 }
+_PARAMS = "SELECT key, value FROM params WHERE run_uuid = ? ORDER BY key LIMIT 1000"
+_STATUS = "SELECT status FROM runs WHERE run_uuid = ?"
+_CONFIG = "SELECT config FROM configs WHERE run_name = ? ORDER BY id DESC LIMIT 1"
 _LARGEST = 1.7976931348623157e308
 """What MLflow puts in place of an infinity."""
 _ENDED = {"FINISHED": "finished", "FAILED": "failed", "KILLED": "failed"}
@@ -75,7 +78,8 @@ class DatabaseSource:
         self._tally = Tally()
         self._seen = (-1, -1)  # sizes of the database and of its log when all was read
         self._error: str | None = None
-        self._told: object = None
+        self._settings_told: object = None
+        self._status_told: object = None
 
     @property
     def path(self) -> Path:
@@ -98,9 +102,12 @@ class DatabaseSource:
                     self._seen = state
                     return []
                 rows = self._rows(connection, max(max_bytes // BYTES_A_ROW, 100))
-                items = [*self._about(connection), *self._items(rows)]
-                if not rows and not self._next_run(connection):
-                    self._seen = state
+                settings, status = self._asked(connection)
+                items = [*self._configured(settings), *self._items(rows)]
+                if not rows:
+                    items += self._ended(status)
+                    if not self._next_run(connection):
+                        self._seen = state
                 self._error = None
                 return items
         except sqlite3.Error as error:
@@ -180,30 +187,38 @@ class DatabaseSource:
         order = np.lexsort((steps, times))
         return list(self._reader.rows(Points(tags, steps, times, values).at(order)))
 
-    def _about(self, connection: sqlite3.Connection) -> Iterator[Item]:
-        """The settings and the end of the run, when they are new."""
-        with contextlib.suppress(sqlite3.Error):
-            settings, status = self._asked(connection)
-            if (told := (self._run, settings, status)) == self._told:
-                return
-            self._told = told
-            info: RunInfo | None = run_info_of(dict(settings))
-            if info is not None:
-                yield info
-            if status in _ENDED:
-                yield Event(event="control", fields={"action": _ENDED[status]})
+    def _configured(self, settings: dict[str, str]) -> list[Item]:
+        """The settings of the run, when they are new."""
+        if (told := (self._run, settings)) == self._settings_told:
+            return []
+        self._settings_told = told
+        info = run_info_of(settings)
+        return [] if info is None else [info]
 
-    def _asked(self, connection: sqlite3.Connection) -> tuple[tuple[tuple[str, Any], ...], str]:
+    def _ended(self, status: str) -> list[Item]:
+        """The end of the run, when it is new: it comes behind the last row."""
+        if (told := (self._run, status)) == self._status_told:
+            return []
+        self._status_told = told
+        action = _ENDED.get(status)
+        return [] if action is None else [Event(event="control", fields={"action": action})]
+
+    def _asked(self, connection: sqlite3.Connection) -> tuple[dict[str, str], str]:
+        """The settings and the status of the run."""
+        status = ""
         if self._kind == "mlflow":
-            query = "SELECT key, value FROM params WHERE run_uuid = ? ORDER BY key LIMIT 1000"
-            settings = tuple(connection.execute(query, (self._run,)).fetchall())
-            query = "SELECT status FROM runs WHERE run_uuid = ?"
-            found = connection.execute(query, (self._run,)).fetchone()
-            return settings, str(found[0]) if found else ""
-        query = "SELECT config FROM configs WHERE run_name = ? ORDER BY id DESC LIMIT 1"
-        found = connection.execute(query, (self._run,)).fetchone()
-        config = _object(found[0]) if found else {}
-        return tuple((key, str(value)) for key, value in config.items() if value is not None), ""
+            settings = dict(self._about(connection, _PARAMS))
+            status = next((str(found) for (found,) in self._about(connection, _STATUS)), "")
+        else:
+            configs = self._about(connection, _CONFIG)
+            settings = _object(configs[0][0]) if configs else {}
+        return {key: str(value) for key, value in settings.items() if value is not None}, status
+
+    def _about(self, connection: sqlite3.Connection, query: str) -> list[tuple[Any, ...]]:
+        """What a table beside the metrics says of the run; nothing if there is no such table."""
+        with contextlib.suppress(sqlite3.OperationalError):
+            return connection.execute(query, (self._run,)).fetchall()
+        return []
 
 
 @contextlib.contextmanager

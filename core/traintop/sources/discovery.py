@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import time
@@ -31,7 +30,9 @@ MAX_FILES = 64
 _PACKED = rf"({'|'.join(map(re.escape, SUFFIXES))})?"
 _METRICS = re.compile(r".*\.(jsonl|ndjson|csv|tsv)" + _PACKED, re.IGNORECASE)
 _LOG = re.compile(r".*\.(log|out|err)" + _PACKED, re.IGNORECASE)
-_MAYBE = re.compile(r"(.*\.(json|txt|dat)|[^.]+)" + _PACKED, re.IGNORECASE)
+_MAYBE = re.compile(
+    rf"(.*\.(json|txt|dat)|[^.]+){_PACKED}|.*({'|'.join(map(re.escape, DATABASES))})", re.IGNORECASE
+)
 _TEXT_LOG = re.compile(r".*(log|out|err|train|console|stdio).*\.txt" + _PACKED, re.IGNORECASE)
 
 
@@ -236,9 +237,6 @@ class Discovery:
         if store is not None:
             self._consider_store(path, store)
             return
-        if name.endswith(DATABASES):
-            self._consider_database(path)
-            return
         if path.parent.name == "wandb" and name.startswith("debug"):
             return  # what W&B says of itself
         if name == trainer_state.NAME:
@@ -292,14 +290,6 @@ class Discovery:
             self._add(path, with_rows=True, table="history")
         elif path.parent not in self._files:
             self._add(path.parent, with_rows=True, table=events_table(path.parent, self._root))
-
-    def _consider_database(self, path: Path) -> None:
-        """Follow a database that a tracker keeps its runs in."""
-        with contextlib.suppress(OSError):
-            if format_of(path, head_of(path)) in ("trackio", "mlflow"):
-                self._add(path, with_rows=True)
-                return
-        self._passed.add(path)
 
     def _consider_own(self, path: Path) -> None:
         """Follow a file of our own format, if it is of this run and not of one below."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from traintop.sources.checkpoints import is_checkpoint_folder
 from traintop.sources.layout import OWN_FOLDERS, OWN_RECORDS, SKIPPED_FOLDERS
 from traintop.sources.registry import format_of, head_of, holds_metrics
-from traintop.sources.stores import outermost, run_folder, store_of, written
+from traintop.sources.stores import DATABASES, outermost, run_folder, store_of, written
 
 MAX_DEPTH = 6
 MAX_ENTRIES = 20_000
@@ -21,7 +21,7 @@ MAX_ENTRIES = 20_000
 PEEKED = 20
 """Files of other formats that are opened, the newest first, to see whether they hold metrics."""
 
-METRICS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", "progress.txt")
+METRICS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", "progress.txt", *DATABASES)
 RECORDS = (".jsonl", ".ndjson", ".log.json", ".csv", ".tsv", "progress.txt")
 """Those of them whose names say that they hold a record a line."""
 LOGS = (".log", ".out")

@@ -217,6 +217,8 @@ def holds_metrics(path: Path, head: bytes) -> bool:
 
     Where one looks for a run there are other tables too, of data or of results.
     """
+    if head.startswith(DATABASE):
+        return _database(path) is not None
     found = _recognise(path, head)
     return not isinstance(found, str) and found.measures(path, head)
 

@@ -248,8 +248,12 @@ class Store:
             run.layers.append(cut_block(block, first, last))
 
     def _add_event(self, event: Event) -> None:
+        if event.step is None:
+            # It tells of the run that is read: trackers say how one ended, not at which step.
+            self.run(max(len(self.runs) - 1, 0)).events.append(event)
+            return
         new_run = False
-        if event.step is not None and event.event != "analysis":
+        if event.event != "analysis":
             piece = self._splitter("events").split(np.array([float(event.step)]))[0]
             new_run = piece.begins == "run" and event.event != "resume"
         self._run_of("events", new_run).events.append(event)
