@@ -36,6 +36,7 @@ RESULTS = {
         "suggested",
         "agreement",
         "stopped_at",
+        "edge",
         "seeds",
     },
     "dead_neurons": {"layers", "samples"},

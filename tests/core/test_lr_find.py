@@ -28,6 +28,7 @@ KEYS = {
     "suggested",
     "agreement",
     "stopped_at",
+    "edge",
     "seeds",
 }
 
@@ -95,6 +96,7 @@ def test_quadratic_breaks_at_the_known_edge(curvature: float) -> None:
     known = 2 / curvature
     assert set(result) == KEYS
     assert known < result["stopped_at"] < 10 * known  # it has to grow again first
+    assert result["edge"] == pytest.approx(known, rel=0.1)  # a step of the schedule is 11 %
     below = [loss for lr, loss in zip(result["lrs"], result["losses"], strict=True) if lr < known]
     assert below == sorted(below, reverse=True)
     low, high = result["range"]

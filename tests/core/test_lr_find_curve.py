@@ -156,11 +156,38 @@ def test_span_and_agreement() -> None:
     assert wide == (1e-6, pytest.approx(1e-3), 1.0, 0.0)
 
 
-def test_edge_is_the_first_loss_that_no_batch_had_at_rest() -> None:
+def test_divergence_is_the_first_loss_that_no_batch_had_at_rest() -> None:
     lrs = lr_curve.schedule(1e-7, 10.0, 80)
     at_rest = np.tile([0.1, 1.0], 40)
     losses = at_rest.copy()
-    assert lr_curve.edge(lrs, losses, at_rest) is None
+    assert lr_curve.divergence(lrs, losses, at_rest) is None
     losses[60:] = 2.1
-    assert lr_curve.edge(lrs, losses, at_rest) == lrs[60]
-    assert lr_curve.edge(lrs, losses, -at_rest) is None
+    assert lr_curve.divergence(lrs, losses, at_rest) == lrs[60]
+    assert lr_curve.divergence(lrs, losses, -at_rest) is None
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_the_edge_is_read_off_the_growth_of_the_loss_not_off_when_it_shows(momentum: float) -> None:
+    curvature, steps = 50.0, 100
+    lrs = lr_curve.schedule(1e-4, 1.0, steps)
+    known = 2 * (1 + momentum) / curvature
+    error, velocity, losses = 1e-6, 0.0, []
+    for lr in lrs.tolist():
+        losses.append(curvature * error**2 / 2 + 0.3)  # other directions stay where they are
+        velocity = momentum * velocity + curvature * error
+        error -= lr * velocity
+    curve, rest = np.array(losses), np.array([1.0])
+    shows = lr_curve.divergence(lrs, curve, rest)
+    edge = lr_curve.edge(lrs, curve, rest, ended=False, momentum=momentum)
+    assert shows is not None
+    assert shows > 2 * known
+    assert edge == pytest.approx(known, rel=0.01 if momentum == 0 else 0.2)
+
+
+def test_a_loss_that_does_not_diverge_has_no_edge() -> None:
+    lrs, losses = lr_curve.schedule(1e-4, 1.0, 50), np.linspace(1.0, 1.5, 50)
+    rest = np.array([1.0])
+    assert lr_curve.edge(lrs, losses, rest, ended=False) is None
+    assert lr_curve.edge(lrs[:0], losses[:0], rest, ended=True) is None
+    at_once = np.array([*losses[::-1][:49], 9.0])
+    assert lr_curve.edge(lrs, at_once, rest, ended=True) == lrs[48]

@@ -22,7 +22,7 @@ SKIP_LAST = 5
 """Points that fastai drops at the end: the divergence itself."""
 AGREEMENT_DECADES = 2.0
 """Suggestions whose middle half is as wide as this do not agree at all."""
-EDGE_RATIO = 2.0
+DIVERGED_RATIO = 2.0
 """A loss this many times the worst at rest is no chance."""
 
 
@@ -186,8 +186,8 @@ def span(
     return min(values), 10**median, max(values), agreement
 
 
-def edge(lrs: Floats, losses: Floats, at_rest: Floats) -> float | None:
-    """The edge of divergence: the first learning rate with a loss far above all losses at rest.
+def divergence(lrs: Floats, losses: Floats, at_rest: Floats) -> float | None:
+    """Where the loss has diverged: the first learning rate with one far above all losses at rest.
 
     Far above is twice the highest loss that any batch had before training. Measured on small
     classifiers (SGD with momentum and Adam, untrained to converged), learning rates that train well
@@ -198,7 +198,55 @@ def edge(lrs: Floats, losses: Floats, at_rest: Floats) -> float | None:
         losses: Shape (n,), unsmoothed.
         at_rest: The losses of the batches before training.
     """
+    place = _far_above(losses, at_rest)
+    return None if place is None else float(lrs[place])
+
+
+def edge(
+    lrs: Floats, losses: Floats, at_rest: Floats, *, ended: bool, momentum: float = 0.0
+) -> float | None:
+    """The edge of stability, read off how fast the loss grows where it diverges.
+
+    On a quadratic of curvature L gradient descent multiplies the error by 1 - lr L with each step,
+    so it is stable below 2 / L. The loss shows that late: while the learning rate passed 1 / L, the
+    error along the steepest direction has all but vanished, and it takes steps to grow back above
+    what the other directions leave. But from then on its growth tells L: a loss that grows by g^2
+    in a step at lr has lr L = 1 + g, so that 2 / L = 2 lr / (1 + g). With heavy-ball momentum b the
+    edge is 2 (1 + b) / L and lr L = 1 + b + g + b / g (Polyak 1964; Cohen et al., "Gradient Descent
+    on Neural Networks Typically Occurs at the Edge of Stability", 2021, appendix B). Growth is that
+    above the lowest loss of the rise. Exact for a quadratic without momentum; with it, and for
+    optimizers that scale each weight, an estimate.
+
+    Args:
+        lrs: Shape (n,).
+        losses: Shape (n,), unsmoothed, each before the step at its learning rate.
+        at_rest: The losses of the batches before training.
+        ended: Whether the test was ended by divergence; without, the loss must be far above rest.
+        momentum: In [0, 1).
+
+    Returns:
+        None where the loss does not diverge. Where it does at once, after no step that would show
+        its growth, the learning rate of the step before.
+    """
+    top = _far_above(losses, at_rest)
+    if top is None:
+        if not ended or not len(losses):
+            return None
+        top = len(losses) - 1
+    bottom = top
+    while bottom and losses[bottom - 1] < losses[bottom]:
+        bottom -= 1
+    if top - bottom < 2:
+        return float(lrs[bottom])
+    lowest = float(losses[bottom])
+    growth = math.sqrt((float(losses[top]) - lowest) / (float(losses[top - 1]) - lowest))
+    rate = 1 + momentum + growth + momentum / growth
+    return float(lrs[top - 1]) * 2 * (1 + momentum) / rate
+
+
+def _far_above(losses: Floats, at_rest: Floats) -> int | None:
+    """The place of the first loss that is far above all losses at rest."""
     if at_rest.max() <= 0:
         return None
-    over = np.flatnonzero(losses > EDGE_RATIO * at_rest.max())
-    return float(lrs[over[0]]) if len(over) else None
+    over = np.flatnonzero(losses > DIVERGED_RATIO * at_rest.max())
+    return int(over[0]) if len(over) else None

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from traintop.analyses.ranks import Share
 
 FAR_ABOVE = 2.0
-"""A learning rate this many times the edge of divergence is too high; see `lr_curve.edge`."""
+"""A learning rate this many times that of the divergence is too high; see `lr_curve.divergence`."""
 LEAST_AGREEMENT = 0.25
 """Below it the middle half of the suggestions spans one and a half decades or more."""
 STEPS_A_BATCH, FEWEST_BATCHES = 4, 10
@@ -54,8 +54,8 @@ def run(context: Context) -> Outcome:
     curves: list[_Curve] = []
     for i, seed in enumerate(seeds):
         begun, label = len(pool) + i * steps, f"seed {seed}"
-        curve = _Curve(at_rest, weight)
         optimizer = build_optimizer(context, context.model.parameters(), state)
+        curve = _Curve(at_rest, weight, _momentum(optimizer))
         refuse_closure(optimizer)
         order = _order(len(pool), steps, seed)
         trained = _train(context, optimizer, lrs, pool, order)
@@ -80,7 +80,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
         f"{name} {value:.2e}" if value is not None else f"{name} -"
         for name, value in result["suggestions"].items()
     )
-    stop = result["stopped_at"]
+    stop, edge = result["stopped_at"], result.get("edge")
     ended = f"loss diverged at lr {stop:.2e}" if stop is not None else "loss never diverged"
     seeds = f"{len(result['seeds'])} seeds"
     if result["suggested"] is None:
@@ -92,6 +92,7 @@ def summary(result: Mapping[str, Any]) -> list[str]:
         f"agreement {result['agreement']:.2f} (1: same value, 0: 2 decades apart), {seeds}",
         methods,
         ended,
+        *([f"edge of stability, by how fast the loss grew: lr {edge:.2e}"] if edge else []),
     ]
 
 
@@ -127,6 +128,7 @@ class _Curve:
     at_rest: Floats
     """Shape (batches,): the loss of each batch with the weights as they were."""
     weight: float
+    momentum: float
     losses: list[float] = field(default_factory=list[float])
     smoothed: list[float] = field(default_factory=list[float])
     stopped_at: float | None = None
@@ -140,6 +142,17 @@ class _Curve:
         change = loss - float(self.at_rest[batch])
         self.losses.append(loss)
         self.smoothed.append(self._average.add(self._level + change))
+
+    def divergence(self, lrs: Floats) -> float | None:
+        """The learning rate at which the loss diverged: by the rule, else where the test ended."""
+        losses = np.array(self.losses)
+        return lr_curve.divergence(lrs[: len(losses)], losses, self.at_rest) or self.stopped_at
+
+    def edge(self, lrs: Floats) -> float | None:
+        """The edge of stability."""
+        losses, ended = np.array(self.losses), self.stopped_at is not None
+        lrs = lrs[: len(losses)]
+        return lr_curve.edge(lrs, losses, self.at_rest, ended=ended, momentum=self.momentum)
 
 
 def _optimizer_state(context: Context) -> Mapping[str, Any] | None:
@@ -223,6 +236,13 @@ def _train(
         yield value
 
 
+def _momentum(optimizer: torch.optim.Optimizer) -> float:
+    """The weight of past gradients in its step: SGD's momentum, or the first beta of Adam's kin."""
+    group = optimizer.param_groups[0]
+    betas = group.get("betas") or (0.0,)
+    return float(group.get("momentum") or betas[0])
+
+
 def _shares(lrs: Sequence[float]) -> list[float]:
     """Each parameter group's learning rate over the largest: the proportion that is kept."""
     top = max(lrs)
@@ -254,6 +274,7 @@ def _outcome(
         for curve in curves
     )
     diverged = [curve.stopped_at for curve in curves if curve.stopped_at is not None]
+    edges = [edge for curve in curves if (edge := curve.edge(lrs)) is not None]
     result = {
         "lrs": lrs[:reached].tolist(),
         "losses": np.mean([curve.losses[:reached] for curve in curves], axis=0).tolist(),
@@ -263,14 +284,12 @@ def _outcome(
         "suggested": found[1] if found else None,
         "agreement": found[3] if found else None,
         "stopped_at": min(diverged) if diverged else None,
+        "edge": float(np.exp(np.mean(np.log(edges)))) if edges else None,
         "seeds": list(seeds),
     }
-    edges = [
-        lr_curve.edge(lrs[: len(c.losses)], np.array(c.losses), c.at_rest) or c.stopped_at
-        for c in curves
-    ]
+    where = [curve.divergence(lrs) for curve in curves]
     return Outcome(
-        result=result, findings=_judge(context, result, [e for e in edges if e is not None])
+        result=result, findings=_judge(context, result, [lr for lr in where if lr is not None])
     )
 
 
@@ -288,23 +307,23 @@ def _present_lr(context: Context) -> float | None:
 
 
 def _judge(
-    context: Context, result: Mapping[str, Any], edges: Sequence[float]
+    context: Context, result: Mapping[str, Any], diverged: Sequence[float]
 ) -> list[dict[str, Any]]:
-    """Whether the run's present learning rate lies far beyond the edge of divergence."""
+    """Whether the run's present learning rate lies far beyond those at which the loss diverged."""
     current = _present_lr(context)
-    if current is None or not edges or current <= FAR_ABOVE * max(edges):
+    if current is None or not diverged or current <= FAR_ABOVE * max(diverged):
         return []
-    advice = result["suggested"]
+    limit, advice = max(diverged), result["suggested"]
     return [
         finding(
             "lr_too_high",
             "critical",
-            f"Learning rate {current:.1e} is far above the edge of divergence, {max(edges):.1e}",
+            f"Learning rate {current:.1e} is far above {limit:.1e}, where the loss diverges",
             step=context.step,
             evidence=[
                 {
-                    "what": "learning rate over the edge of divergence in the LR range test",
-                    "value": current / max(edges),
+                    "what": "learning rate over that of the divergence in the LR range test",
+                    "value": current / limit,
                     "threshold": FAR_ABOVE,
                     "step": context.step,
                 }
@@ -312,7 +331,7 @@ def _judge(
             causes=[
                 {
                     "cause": "learning rate too high",
-                    "because": f"at lr {max(edges):.1e} the loss is twice the worst before",
+                    "because": f"at lr {limit:.1e} the loss is twice the worst before",
                 }
             ],
             next=[{"do": f"train from this checkpoint at lr {advice:.1e}"}] if advice else [],
