@@ -5,7 +5,7 @@ Events are lost on network file systems, through links, and when a directory is 
 
 from __future__ import annotations
 
-import sys
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +34,7 @@ def file_events(
         stop: Ends it.
         busy: Whether there is something else to look after; it ends the sleep.
     """
-    changes = _inotify_changes if sys.platform == "linux" else _watchfiles_changes
+    changes = _inotify_changes if os.uname().sysname == "Linux" else _watchfiles_changes
     interruption = _Interruption(stop, busy)
     while not stop.is_set():
         folders = _folders(sessions)
