@@ -105,6 +105,18 @@ def test_a_process_that_was_killed_is_no_end_of_the_history(tmp_path: Path) -> N
     history.close()
 
 
+def test_nothing_is_imported_from_the_folder_that_we_are_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.jsonl"
+    write(path, list(range(4000)))
+    (tmp_path / "json.py").write_text("open('imported', 'w')\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    assert len(table_of(read_on(opened(path, aside=True)))) == 3999
+    assert not (tmp_path / "imported").exists()
+
+
 def test_closing_ends_the_process(tmp_path: Path) -> None:
     path = tmp_path / "run.jsonl"
     write(path, list(range(4000)))

@@ -91,7 +91,9 @@ class Aside:
         """
         jump = self._jump
         request = {"fd": jump.fd, "end": jump.offset, **self._opening._asdict()}
-        command = [sys.executable, "-m", "traintop.sources.history_worker", json.dumps(request)]
+        # -P: nothing is imported from the folder that we are in, which may be a stranger's.
+        worker = ["-P", "-m", "traintop.sources.history_worker"]
+        command = [sys.executable, *worker, json.dumps(request)]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         self._process = subprocess.Popen(  # noqa: S603 - our own module
             command,

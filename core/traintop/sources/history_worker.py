@@ -5,6 +5,7 @@ It ends with the one that asked: there is nobody left to write to then.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -39,12 +40,9 @@ def main() -> None:
     if learnt.fork() is None:
         return
     history = Backwards(jump, fresh, learnt, PIECE)
-    try:
+    with contextlib.suppress(BrokenPipeError):  # Nobody wants the rest.
         while history.left and history.failed is None:
             send(history, history.read())
-    except BrokenPipeError:
-        # Nobody wants the rest; nor shall the interpreter try to write anything more.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def send(history: Backwards, items: list[Any]) -> None:
