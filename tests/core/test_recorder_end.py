@@ -23,7 +23,7 @@ FAILURES = {
 }
 # Each way in a process of its own, forked to its normal end: PyTorch is loaded once.
 SCRIPT = """
-import os, sys
+import gc, os, sys
 import torch
 from torch import nn
 from traintop.recorder import Recorder
@@ -33,6 +33,7 @@ from traintop.recorder.readback import Readback
 model = nn.Linear(2, 2)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 ways = {ways!r}
+gc.freeze()  # else each child looks through all of PyTorch as it ends
 for name, way in ways.items():
     child = os.fork()
     if not child:
