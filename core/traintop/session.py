@@ -277,7 +277,11 @@ class Session:
             except PathError as error:
                 self.missing = str(error)
         else:
+            read = {source.path for source in self._sources}
             for file in self._discovery.refresh():
+                if file.path in read:  # Its curves are another file's from now on.
+                    self._start_over()
+                    break
                 self._sources.append(self._open(file))
         self._watch.look_at(source.path for source in self._sources)
 

@@ -126,7 +126,10 @@ def test_diagnostics_that_come_later(tmp_path: Path) -> None:
     make(tmp_path, "stdout.log", "results/")
     discovery = Discovery(tmp_path)
     make(tmp_path, "results/diagnostics/train_diagnostics.jsonl", "results/diagnostics/run.json")
-    assert len(discovery.refresh()) == 2
+    *new, log = discovery.refresh()
+    assert len(new) == 2
+    assert (log.path.name, log.only_lines) == ("stdout.log", True)
+    assert discovery.refresh() == []
 
 
 def test_a_run_that_has_just_begun(tmp_path: Path) -> None:

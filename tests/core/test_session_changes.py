@@ -320,3 +320,18 @@ def test_a_store_can_be_looked_at_while_it_is_written_and_rewound():
     done.set()
     thread.join()
     assert failures == []
+
+
+def test_curves_that_come_after_the_log_which_prints_them(tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    lines = [f"2026-01-01 10:00:{step:02} INFO step {step} loss 1.5\n" for step in range(0, 40, 20)]
+    (run / LOG).write_text("".join(lines))
+    session = settle(Session(run, Settings()))
+    assert list(train(session).step) == [0, 20]
+    (run / TRAIN).write_text(text(range(30)))
+    settle(session, NOW + 60)
+    assert len(session.store.runs) == 1
+    assert list(train(session).step) == list(range(30))
+    assert len(session.store.log) == 2
+    assert f"{TRAIN} has the curves" in session.same_curves()[run / LOG]

@@ -121,7 +121,10 @@ class Discovery:
         )
 
     def refresh(self) -> list[RunFile]:
-        """Look for what is new; return the files that have come since the last call."""
+        """Look for what is new; return the files that have come since the last call.
+
+        Behind them those that have been known and are to be read otherwise from now on.
+        """
         before = len(self._files)
         if self._own is None and not self._only_file:
             self._own = own_folder(self._root)
@@ -133,8 +136,13 @@ class Discovery:
             pending += self._scan(folder)
         for path in sorted(self._undecided):
             self._consider(path)
-        self._leave_out_twins(list(self._files)[before:])
-        return list(self._files.values())[before:]
+        new = list(self._files)[before:]
+        self._leave_out_twins(new)
+        outdone = self._leave_lines()
+        return [
+            *(self._files[path] for path in new if path in self._files),
+            *(self._files[path] for path in outdone if path not in new),
+        ]
 
     def _leave_out_twins(self, new: list[Path]) -> None:
         """Read no curve twice: what is followed already stays, of new files the better is kept."""
@@ -145,12 +153,21 @@ class Discovery:
                 self._with_loss.discard(path)
                 self._passed.add(path)
                 self._same_curves[path] = f"not read: {twin.name} has the same curves"
-        for path in new:
-            file = self._files.get(path)
-            if file is not None and path in self._texts and self._with_loss:
-                self._files[path] = file._replace(only_lines=True)
-                better = min(self._with_loss).name
-                self._same_curves[path] = f"read for its lines alone: {better} has the curves"
+
+    def _leave_lines(self) -> list[Path]:
+        """Take no curve from text logs where another file has it; return those it is new of.
+
+        That file often comes a moment after the log's first lines.
+        """
+        if not self._with_loss:
+            return []
+        better = min(self._with_loss).name
+        logs = sorted(path for path in self._texts if path in self._files)
+        outdone = [path for path in logs if not self._files[path].only_lines]
+        for path in outdone:
+            self._files[path] = self._files[path]._replace(only_lines=True)
+            self._same_curves[path] = f"read for its lines alone: {better} has the curves"
+        return outdone
 
     def _scan(self, folder: Path) -> list[Path]:
         """List a folder if it has changed; return the folders in it that are new."""
