@@ -40,6 +40,23 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def seed_step(seed: int, device: torch.device) -> None:
+    """Seed all that one step on a device draws from.
+
+    On the CPU a hundredth of what `torch.manual_seed` costs, which prepares the seeds of
+    accelerators that are not in use, and with each the text of the call stack.
+    """
+    import numpy as np
+    import torch
+
+    if device.type != "cpu":
+        seed_everything(seed)
+        return
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.default_generator.manual_seed(seed)
+
+
 def draw(data: Iterable[Any], seed: int, *, skip: int = 0) -> Iterator[Any]:
     """Go through `data` over and over, in an order that the seed decides.
 

@@ -214,8 +214,12 @@ def edge(
     in a step at lr has lr L = 1 + g, so that 2 / L = 2 lr / (1 + g). With heavy-ball momentum b the
     edge is 2 (1 + b) / L and lr L = 1 + b + g + b / g (Polyak 1964; Cohen et al., "Gradient Descent
     on Neural Networks Typically Occurs at the Edge of Stability", 2021, appendix B). Growth is that
-    above the lowest loss of the rise. Exact for a quadratic without momentum; with it, and for
-    optimizers that scale each weight, an estimate.
+    above the lowest loss of the rise.
+
+    Exact for a quadratic without momentum, an estimate otherwise. Measured on a small CNN and a
+    small GPT, fresh and trained: SGD trains at half of it and diverges at two to four times of it,
+    with momentum at one to four times. AdamW, which has no such edge since it scales each weight,
+    often does harm at a quarter of it.
 
     Args:
         lrs: Shape (n,).

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from traintop.analyses import lr_curve
-from traintop.analyses.batches import draw, loss_of, move, seed_everything, size_in_bytes
+from traintop.analyses.batches import draw, loss_of, move, seed_step, size_in_bytes
 from traintop.analyses.context import AnalysisFailedError, Context, Outcome, finding
 from traintop.analyses.lr_curve import Floats
 from traintop.analyses.saved_weights import SavedWeights
@@ -29,7 +29,7 @@ FAR_ABOVE = 2.0
 """A learning rate this many times that of the divergence is too high; see `lr_curve.divergence`."""
 LEAST_AGREEMENT = 0.25
 """Below it the middle half of the suggestions spans one and a half decades or more."""
-STEPS_A_BATCH, FEWEST_BATCHES = 4, 10
+STEPS_A_BATCH, FEWEST_BATCHES = 5, 10
 """Steps of all seeds together to each batch, and how many batches there are at least. Each of them
 costs a forward pass at rest, so that one for each step would make the test a third slower."""
 POOL_BYTES = 2 << 30
@@ -92,7 +92,11 @@ def summary(result: Mapping[str, Any]) -> list[str]:
         f"agreement {result['agreement']:.2f} (1: same value, 0: 2 decades apart), {seeds}",
         methods,
         ended,
-        *([f"edge of stability, by how fast the loss grew: lr {edge:.2e}"] if edge else []),
+        *(
+            [f"edge of stability, estimated from how fast the loss grew: lr {edge:.2e}"]
+            if edge
+            else []
+        ),
     ]
 
 
@@ -190,7 +194,7 @@ def _order(batches: int, steps: int, seed: int) -> list[int]:
 def _seeded_loss(context: Context, pool: Sequence[Any], index: int) -> tuple[torch.Tensor, Share]:
     """The loss of a batch and what this process has of it; dropout always falls alike in it."""
     share = context.ranks.share(pool[index])
-    seed_everything(context.seed + index)
+    seed_step(context.seed + index, context.device)
     return loss_of(context.target, context.model, move(share.batch, context.device)), share
 
 
