@@ -23,6 +23,12 @@ from traintop.analyses.target import Target
 
 OPTIONS: Mapping[str, Mapping[str, float]] = {
     "lr_find": {"num_it": 12, "start_lr": 1e-4, "end_lr": 0.1},
+    "lr_find from the checkpoint's state": {
+        "num_it": 12,
+        "start_lr": 1e-4,
+        "end_lr": 0.1,
+        "fresh": 0,
+    },
     "dead_neurons": {},
     "gradient_flow": {"batches": 2},
     "weights": {},
@@ -30,8 +36,14 @@ OPTIONS: Mapping[str, Mapping[str, float]] = {
     "loss_function": {"batches": 2},
     "predictions": {},
 }
-"""The analyses, and what differs from their defaults."""
-OF_WEIGHTS = ("lr_find", "gradient_flow", "weights", "loss_function")
+"""The analyses, with words on how where one is run twice, and what differs from their defaults."""
+OF_WEIGHTS = (
+    "lr_find",
+    "lr_find from the checkpoint's state",
+    "gradient_flow",
+    "weights",
+    "loss_function",
+)
 """Those that put weights into the model, which must be sharded like it."""
 
 
@@ -55,6 +67,20 @@ def target() -> Target:
     )
 
 
+def optimizer_state() -> dict[str, Any]:
+    """Adam's after a few steps, as a checkpoint of one process holds it."""
+    made = target()
+    assert made.optimizer is not None
+    assert made.loss is not None
+    optimizer = made.optimizer(made.model.parameters())
+    for x, y in made.train or ():
+        optimizer.zero_grad()
+        made.loss(made.model(x), y).backward()
+        optimizer.step()
+    state: dict[str, Any] = optimizer.state_dict()
+    return state
+
+
 def results(folder: Path, *, shard: bool, names: Sequence[str] = tuple(OPTIONS)) -> dict[str, Any]:
     """The results of the analyses, by name; `ckpt-1.pt` and `ckpt-2.pt` are in the folder."""
     now, before = folder / "ckpt-2.pt", folder / "ckpt-1.pt"
@@ -66,9 +92,10 @@ def results(folder: Path, *, shard: bool, names: Sequence[str] = tuple(OPTIONS))
         ranks = join(place_of_process(), made.model, torch.device("cpu"), shard=shard)
         context: dict[str, Any] = {"checkpoint": now, "initial": initial, "step": 2}
         context["ranks"] = ranks
+        context["optimizer_state"] = optimizer_state()
         if name in ("gradient_flow", "weights"):
             context["compare"] = [before]
-        found[name] = analyse(name, made, context=context, **OPTIONS[name]).result
+        found[name] = analyse(name.split()[0], made, context=context, **OPTIONS[name]).result
     return found
 
 

@@ -78,3 +78,6 @@ def test_they_are_results_worth_comparing(said: dict[str, Any]) -> None:
     assert all(row["change"] for row in one["weights"]["layers"])
     assert one["predictions"]["samples"] == 63
     assert len(one["weights"]["layers"]) == 6
+    fresh, kept = one["lr_find"], one["lr_find from the checkpoint's state"]
+    assert kept["losses"][0] == fresh["losses"][0]  # before any step
+    assert kept["losses"][1] != fresh["losses"][1]

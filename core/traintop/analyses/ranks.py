@@ -3,7 +3,9 @@
 Every process builds the same model and draws the same batches in the same order. Of a batch each
 takes its part of the samples; gradients, losses and counts are then joined so that the answer is
 that of one process. Layers that mix the samples of a batch (batch normalisation) see a part of it
-only, as they do in data-parallel training.
+only, as they do in data-parallel training. Dropout draws other masks for a part than for the whole
+(those of each rank begin alike), so that with it lr_find and gradient_flow differ a little with the
+number of processes.
 """
 
 from __future__ import annotations
