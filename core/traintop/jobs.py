@@ -336,7 +336,8 @@ def summary(result: AnalysisResult) -> list[str]:
             lines += analyses.summary(result.analysis, result.result)
         except (ImportError, LookupError, TypeError, ValueError, AttributeError) as error:
             lines.append(f"its result cannot be read: {type(error).__name__}: {error}")
-    lines += (result.error or "").splitlines()
+    if result.error != result.status:  # A job that was cancelled may say no more than that.
+        lines += (result.error or "").splitlines()
     lines += [f"{each.get('severity')}: {each.get('title')}" for each in result.findings]
     return lines
 

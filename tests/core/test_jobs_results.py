@@ -22,12 +22,11 @@ from traintop.errors import AnalysisError
 def result(step: int | None = 400, analysis: str = "lr_find", **how: object) -> AnalysisResult:
     return AnalysisResult(
         analysis=analysis,
-        status="ok",
         checkpoint="ckpt-400.pt",
         step=step,
         seconds=1.5,
         device="cpu",
-        **how,  # type: ignore[arg-type] # the other fields, by name
+        **({"status": "ok"} | how),  # type: ignore[arg-type] # the other fields, by name
     )
 
 
@@ -126,3 +125,13 @@ def test_what_another_user_recorded_is_not_run(tmp_path, monkeypatch):
     with pytest.raises(AnalysisError, match="another user"):
         launch.recorded_target(tmp_path)
     assert launch.interpreter(None, tmp_path) == Path(sys.executable)
+
+
+@pytest.mark.parametrize(
+    ("error", "further"),
+    [("cancelled", []), ("cancelled before it started", ["cancelled before it started"])],
+)
+def test_cancelled_is_said_once(error: str, further: list[str]) -> None:
+    first, *rest = jobs.summary(result(status="cancelled", error=error))
+    assert first == "LR range test at step 400: cancelled (1.5 s on cpu)"
+    assert rest == further

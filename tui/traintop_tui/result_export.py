@@ -25,7 +25,7 @@ from traintop_tui.widgets.result_text import result_rows
 EXPORTS = "exports"
 WIDTH, CHART_HEIGHT = 110, 28
 """Cells of the picture."""
-NO_PNG = "no PNG: pip install cairosvg beside traintop for one"
+NO_PNG = "no PNG: pip install 'traintop[png]' for one"
 
 
 class Exported(NamedTuple):
