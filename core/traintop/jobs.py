@@ -329,6 +329,8 @@ def run(
 def summary(result: AnalysisResult) -> list[str]:
     """A result in lines of text, for people."""
     where = "" if result.step is None else f" at step {result.step}"
+    if result.checkpoint is None:
+        where = " on the target as it is"
     title = ANALYSES[result.analysis].title if result.analysis in ANALYSES else result.analysis
     lines = [f"{title}{where}: {result.status} ({result.seconds:.1f} s on {result.device})"]
     if result.status == "ok" and result.error is None:

@@ -11,6 +11,8 @@ import torch
 from traintop.analyses import ANALYSES
 from traintop.demo import networks
 from traintop.demo import target as demo_target
+from traintop.errors import AnalysisError
+from traintop_tui import analyze_command
 from traintop_tui.analyze_command import analyze
 from traintop_tui.cli import main
 
@@ -134,3 +136,27 @@ def test_an_analysis_that_fails_is_exit_1_and_its_words_are_harmless(tmp_path, c
     said = capsys.readouterr()
     assert "raised ValueError: no data" in said.out
     assert "\x1b" not in said.out
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ([], "ckpt-20.pt"),
+        (["--checkpoint", "mine.pt"], "mine.pt"),
+        (["--no-checkpoint"], "None"),
+        (["--run", "empty"], "None"),
+    ],
+)
+def test_with_a_run_its_newest_checkpoint_is_taken(given, taken, tmp_path, monkeypatch, capsys):
+    (tmp_path / "train_diagnostics.jsonl").write_text('{"step": 20, "loss": 1.0}\n')
+    for name in ("ckpt-5.pt", "ckpt-20.pt"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def refuse(request, **_how):
+        raise AnalysisError(f"asked for {request.checkpoint}")
+
+    monkeypatch.setattr(analyze_command, "run", refuse)
+    assert main(["analyze", "weights", "--run", str(tmp_path), "--target", TARGET, *given]) == 2
+    assert capsys.readouterr().err.strip().endswith(taken)

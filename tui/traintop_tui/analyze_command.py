@@ -10,11 +10,13 @@ from pathlib import Path
 
 from traintop.analyses import ANALYSES
 from traintop.analyses.request import Request
-from traintop.errors import AnalysisError
+from traintop.errors import AnalysisError, PathError
 from traintop.job_events import JobEvent, Log, Progress
 from traintop.jobs import TIME_LIMIT, run, summary
 from traintop.launch import is_hugging_face, make_request, recorded_target
 from traintop.live_throughput import LiveThroughput, followed
+from traintop.session import read_whole
+from traintop.settings import Settings
 from traintop.sources.text import clean
 from traintop.target_file import write_target
 
@@ -66,7 +68,15 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE:FUNCTION",
         help="what builds model and data; not needed for a Hugging Face checkpoint folder",
     )
-    what.add_argument("--checkpoint", metavar="CKPT", help="weights to load into it")
+    which = what.add_mutually_exclusive_group()
+    which.add_argument(
+        "--checkpoint",
+        metavar="CKPT",
+        help="weights to load into it; default: the newest checkpoint of --run",
+    )
+    which.add_argument(
+        "--no-checkpoint", action="store_true", help="the target's own weights, also with --run"
+    )
     what.add_argument(
         "--compare",
         metavar="CKPT",
@@ -111,8 +121,10 @@ def _parser() -> argparse.ArgumentParser:
 def _request(parsed: argparse.Namespace) -> Request:
     if parsed.run is not None and not parsed.run.is_dir():
         raise AnalysisError(f"--run {parsed.run} is not the folder of a run")
-    target = parsed.target
-    if target is None and not is_hugging_face(parsed.checkpoint):
+    checkpoint, target = parsed.checkpoint, parsed.target
+    if checkpoint is None and parsed.run is not None and not parsed.no_checkpoint:
+        checkpoint = _newest_checkpoint(parsed.run)
+    if target is None and not is_hugging_face(checkpoint):
         target = recorded_target(parsed.run)
     limit = parsed.memory_limit
     if not all(0 < each < math.inf for each in (parsed.time_limit, 1 if limit is None else limit)):
@@ -120,7 +132,7 @@ def _request(parsed: argparse.Namespace) -> Request:
     return make_request(
         parsed.name,
         target=target,
-        checkpoint=parsed.checkpoint,
+        checkpoint=checkpoint,
         compare=parsed.compare,
         device=parsed.device,
         seed=parsed.seed,
@@ -135,16 +147,26 @@ def _request(parsed: argparse.Namespace) -> Request:
     )
 
 
+def _newest_checkpoint(run: Path) -> Path | None:
+    """The newest checkpoint that a run named, or that lies in its folder."""
+    try:
+        found = read_whole(run, Settings(), judge=False).checkpoints()
+    except PathError:
+        return None  # Nothing of it can be read: a folder that is still empty, for instance.
+    newest = max(found, key=lambda each: -1 if each.step is None else each.step, default=None)
+    return None if newest is None else newest.path
+
+
 def _listing() -> list[str]:
     lines: list[str] = []
     for analysis in ANALYSES.values():
-        lines.append(f"{analysis.id:16} {analysis.title}: {analysis.description}")
+        lines.append(f"{analysis.id:18}{analysis.title}: {analysis.description}")
         needs = ("model", *analysis.needs)
-        lines.append(f"{'':16} needs {', '.join(needs)} of the target")
-        lines += [
-            f"{'':18} --set {option.name}={option.default}  {option.help}"
-            for option in analysis.options
-        ]
+        lines.append(f"{'':18}needs {', '.join(needs)} of the target")
+        for option in analysis.options:
+            value = "..." if option.default is None else f"{option.default:g}"
+            given = f"--set {option.name}={value}"
+            lines.append(f"{'':18}  {given:24}  {option.help}")
     return lines
 
 
