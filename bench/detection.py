@@ -34,8 +34,8 @@ import msgspec
 from scoring import Label, Scores
 from traintop.detectors.engine import Engine
 from traintop.detectors.registry import DETECTORS
+from traintop.opening import read_whole
 from traintop.records import Finding, LayerNames, LayerStats, Row, RunInfo
-from traintop.session import read_whole
 from traintop.settings import Settings
 
 AXES = {"step", "epoch", "time", "num_batches"}

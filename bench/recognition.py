@@ -24,7 +24,8 @@ from typing import NamedTuple
 import numpy as np
 
 from traintop.errors import TraintopError
-from traintop.session import Session, read_whole
+from traintop.opening import read_whole
+from traintop.session import Session
 from traintop.settings import Settings
 
 _NOT_WORDS = re.compile(r"[^a-z0-9]+")

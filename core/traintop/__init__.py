@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from traintop.analyses.target import Target
+    from traintop.opening import open_run
     from traintop.recorder import Recorder
-    from traintop.session import open_run
 
 __version__ = "0.1.0"
 __all__ = ["Recorder", "Target", "__version__", "open_run"]
@@ -19,7 +19,7 @@ __all__ = ["Recorder", "Target", "__version__", "open_run"]
 _HOMES = {
     "Recorder": "traintop.recorder",
     "Target": "traintop.analyses.target",
-    "open_run": "traintop.session",
+    "open_run": "traintop.opening",
 }
 
 

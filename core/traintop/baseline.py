@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from traintop.errors import PathError
+from traintop.opening import read_whole
 from traintop.records import (
     Cause,
     Evidence,
@@ -25,7 +26,7 @@ from traintop.records import (
     RunInfo,
     Severity,
 )
-from traintop.session import Session, read_whole
+from traintop.session import Session
 from traintop.settings import Settings
 
 ID = "worse_than_baseline"

@@ -13,9 +13,10 @@ import msgspec
 from traintop import report, sarif
 from traintop.baseline import Baseline, Comparison, compare, read_baseline
 from traintop.errors import TraintopError
+from traintop.opening import read_whole
 from traintop.records import SEVERITIES, Severity
 from traintop.report import CheckReport, Verdict
-from traintop.session import Session, read_whole
+from traintop.session import Session
 from traintop.settings import load_settings
 from traintop.sources.text import clean
 from traintop.triage import Triage

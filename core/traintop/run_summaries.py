@@ -11,9 +11,10 @@ from pathlib import Path
 import msgspec
 
 from traintop.errors import TraintopError
+from traintop.opening import read_whole
 from traintop.records import SEVERITIES, Finding, Severity, State
 from traintop.run_paths import runs_in
-from traintop.session import Session, read_whole
+from traintop.session import Session
 from traintop.settings import load_settings
 from traintop.triage import Triage
 

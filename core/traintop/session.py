@@ -41,10 +41,9 @@ from traintop.records import (
 from traintop.run_watch import RunWatch
 from traintop.settings import Settings
 from traintop.sources.discovery import Discovery, RunFile
-from traintop.sources.newest import newest_run
 from traintop.sources.registry import Source, open_source
-from traintop.sources.remote_path import is_remote
 from traintop.store import Run, Store
+from traintop.verdicts import JUDGED_RECORDS, Verdicts
 
 if TYPE_CHECKING:
     from traintop.judging import Judge
@@ -53,8 +52,6 @@ if TYPE_CHECKING:
 STANDARD_INPUT = Path("-")
 REFRESH = 1.0
 """Seconds between two looks for new files."""
-JUDGED_RECORDS = 2000
-"""Training records judged in one pump, after everything has been read."""
 
 
 class Session:
@@ -110,7 +107,7 @@ class Session:
         """The first step of the run, while its history is yet to be read."""
         self._forwards: set[Path] = set()
         """Files that cannot be read from their end."""
-        self._judges: dict[int, Judge] = {}
+        self._verdicts = Verdicts(settings, until)
         self.indexes = Indexes(settings)
         self._due = 0.0
         self._watch = RunWatch(self.path)
@@ -190,7 +187,7 @@ class Session:
         records, lines = store.records, len(store.log)
         regiven, self._regiven = self._regiven, False
         if regiven:
-            self._judges = {}  # What other series mean is judged anew.
+            self._verdicts.forget()  # What other series mean is judged anew.
         if not 0 < self._due - now <= REFRESH:  # A clock may also be set back.
             self._look_for_files(now)
         unchecked = self.indexes.unchecked
@@ -207,7 +204,9 @@ class Session:
             self._show()
             if self._caught_up:  # The whole history is shown first.
                 self.indexes.write(self._sources, self._filling)
-        news = [] if reading or not self._judging else self._judge(max_judged)
+        news: list[Finding] = []
+        if self._judging and not reading:
+            news = self._verdicts.pump(self.store, self.catalogue, max_judged)
         if any(came) and (self._caught_up or self.path == STANDARD_INPUT):
             self._watch.heard(now)
         self._caught_up = not reading
@@ -215,7 +214,7 @@ class Session:
         reports = self.reports()
         for report in reports:
             self.catalogue.learn_units(report.units)
-        backlog = self._backlog()
+        backlog = self._verdicts.backlog
         self._state = self.state(now)
         run = self.run()
         if run is not None and self._judging and self._until is None and self._caught_up:
@@ -256,18 +255,10 @@ class Session:
             self._take(source.finish())
         if not self._judging:
             return
-        self._judge_rest()
+        self._verdicts.pump_rest(self.store, self.catalogue)
         # The last word is the one that the files give, whenever each of their lines came.
-        self._judges = {run: judge for run, judge in self._judges.items() if judge.in_order}
-        self._judge_rest()
-
-    def _judge_rest(self) -> None:
-        self._judge(JUDGED_RECORDS)
-        while self._backlog():
-            self._judge(JUDGED_RECORDS)
-
-    def _backlog(self) -> int:
-        return sum(judge.backlog for judge in self._judges.values())
+        self._verdicts.forget_out_of_order()
+        self._verdicts.pump_rest(self.store, self.catalogue)
 
     def _look_for_files(self, now: float) -> None:
         self._due = now + REFRESH
@@ -364,8 +355,7 @@ class Session:
                 self.begins = min(item.step, known)
                 continue
             if isinstance(item, RunInfo):
-                for judge in self._judges.values():
-                    judge.retarget(item)
+                self._verdicts.retarget(item)
             if self._axes and isinstance(item, Rows):
                 item = self._axes.apply(item)
             self._filling.add(item)
@@ -384,14 +374,15 @@ class Session:
         if self.store is not self._filling:
             self.store, self.catalogue = self._filling, self._new_catalogue()
             self.catalogue.give(self.given.roles)
-            self._judges = {}
+            self._verdicts.forget()
 
     def _start_over(self) -> None:
         """What was read is void, and so are verdicts."""
         for source in self._sources:
             source.close()
         self.indexes.close()
-        self._judges, self._watch = {}, RunWatch(self.path)
+        self._verdicts.forget()
+        self._watch = RunWatch(self.path)
         self.begins = None
         self._filling = Store(storage_for(self.settings))
         self._axes = ChosenAxes(self.settings.axes)
@@ -403,28 +394,6 @@ class Session:
             self.missing = str(error)  # It is gone for the moment: looked for again and again.
 
     # --- judging -----------------------------------------------------------------------------
-
-    def _judge(self, records: int) -> list[Finding]:
-        # Imported when there is something to judge: the first picture does not wait for it.
-        from traintop.judging import Judge
-
-        news: list[Finding] = []
-        for run in self.store.runs:
-            if run.index not in self._judges:
-                self._judges[run.index] = Judge(
-                    run,
-                    self.catalogue,
-                    self.store.info,
-                    self.settings.detectors,
-                    self._until,
-                    self.settings.profile,
-                )
-            if records > 0:
-                judge = self._judges[run.index]
-                waiting = judge.backlog
-                news += judge.pump(records)
-                records -= waiting - judge.backlog
-        return news
 
     def run(self, index: int | None = None) -> Run | None:
         """Return a run; the newest without an index, or where a reset has left fewer runs.
@@ -439,7 +408,7 @@ class Session:
     def judge(self, index: int | None = None) -> Judge | None:
         """Return the judge of a run, the newest without an index."""
         run = self.run(index)
-        return None if run is None else self._judges.get(run.index)
+        return None if run is None else self._verdicts.of(run)
 
     def findings(self, index: int | None = None) -> Sequence[Finding]:
         """Return all findings of a run, in the order in which they opened."""
@@ -501,66 +470,3 @@ class Session:
         return self._checkpoints.known(
             self.run(), self.catalogue, self.folder, found, settled=self._caught_up
         )
-
-
-def open_run(path: str | Path, settings: Settings | None = None) -> Session:
-    """Read a run as it is now, with all verdicts; call `pump` on the result to follow it.
-
-    Raises:
-        PathError: The path does not exist, cannot be read, or holds no run.
-    """
-    return read_whole(path, settings or Settings())
-
-
-def read_whole(
-    path: str | Path, settings: Settings, *, until: int | None = None, judge: bool = True
-) -> Session:
-    """Read and judge all that is there.
-
-    Raises:
-        PathError: The path does not exist, cannot be read, or holds no run.
-        SettingsError: A threshold that no detector has.
-    """
-    path, mirror = _local(str(path))
-    session = Session(path, settings, until=until, judge=judge, mirror=mirror)
-    session.indexes.writing = False  # What is read in passing may be thousands of runs.
-    if session.missing is not None:
-        raise PathError(session.missing)  # Nothing is waited for here.
-    while True:
-        more_may_come = session.held_open
-        if session.pump(time.time()).more:
-            continue
-        if not more_may_come:
-            break
-        time.sleep(0.05)
-    session.finish()
-    return session
-
-
-def open_paths(paths: Sequence[str], settings: Settings) -> list[Session]:
-    """Open what the command line names; without a path the newest run below this directory.
-
-    Raises:
-        PathError: A path does not exist, cannot be read, or is a file that holds no run.
-    """
-    if not paths:
-        here = Path.cwd()
-        return [Session(newest_run(here) or here, settings, aside=True)]
-    sessions: list[Session] = []
-    for path in paths:
-        local, mirror = _local(path)
-        if mirror is not None:
-            mirror.follow()
-        sessions.append(Session(local, settings, mirror=mirror, aside=True))
-    return sessions
-
-
-def _local(path: str) -> tuple[Path, Mirror | None]:
-    """The path to read, which for a remote place is that of a copy that is up to date now."""
-    if not is_remote(path):
-        return Path(path), None
-    from traintop.sources.mirror import Mirror
-
-    mirror = Mirror(path)
-    mirror.sync()
-    return mirror.local, mirror

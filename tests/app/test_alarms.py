@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 from textual.app import App
 
+from traintop.opening import read_whole
 from traintop.records import Update
-from traintop.session import read_whole
 from traintop.settings import Settings
 from traintop_tui.alarms import alarms_of
 from traintop_tui.messages import News

@@ -199,11 +199,11 @@ class FolderSession:
         return [self.folder]
 
 
-@pytest.mark.parametrize("system", sorted({sys.platform, "any other"}))
+@pytest.mark.parametrize("inotify", sorted({file_events.HAS_INOTIFY, False}))
 def test_it_follows_a_folder_that_goes_and_comes_back_and_stops_when_told(
-    tmp_path, monkeypatch, system
+    tmp_path, monkeypatch, inotify
 ):
-    monkeypatch.setattr(file_events, "sys", SimpleNamespace(platform=system))
+    monkeypatch.setattr(file_events, "HAS_INOTIFY", inotify)
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "file").write_bytes(b"x")

@@ -11,7 +11,7 @@ from textual.widgets import Input
 
 from app_driver import NOW, catch_up, text_of
 from run_files import write_run
-from traintop.session import read_whole
+from traintop.opening import read_whole
 from traintop.settings import Settings
 from traintop_tui.messages import News
 from traintop_tui.replaying import SPEEDS, Replaying

@@ -13,7 +13,8 @@ from run_files import write_run
 from traintop.analysis_findings import AnalysisFindings, findings_of
 from traintop.analysis_results import AnalysisResult, write_result
 from traintop.checking import Options, check_run
-from traintop.session import Session, open_run, read_whole
+from traintop.opening import open_run, read_whole
+from traintop.session import Session
 from traintop.settings import Settings
 
 

@@ -10,7 +10,7 @@ import pytest
 from traintop import baseline
 from traintop.baseline import ID, compare, read_baseline
 from traintop.errors import PathError
-from traintop.session import read_whole
+from traintop.opening import read_whole
 from traintop.settings import Settings
 
 INFO = {

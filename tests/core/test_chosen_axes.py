@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from traintop.chosen_axes import ChosenAxes
+from traintop.opening import read_whole
 from traintop.records import Column, Rows
-from traintop.session import read_whole
 from traintop.settings import Axes, Settings
 
 

@@ -10,7 +10,8 @@ import pytest
 from run_files import write_run
 from traintop.description import describe, to_json
 from traintop.description_text import to_text
-from traintop.session import Session, read_whole
+from traintop.opening import read_whole
+from traintop.session import Session
 from traintop.settings import Settings
 
 NOW = 1_800_000_500.0

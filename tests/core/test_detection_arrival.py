@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from run_files import write_run
-from traintop.session import Session, read_whole
+from traintop.opening import read_whole
+from traintop.session import Session
 from traintop.settings import Settings
 
 

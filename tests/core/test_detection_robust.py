@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from detector_driver import noise, watch
 from traintop.detectors.base import MOST_EPISODES
 from traintop.detectors.engine import Engine
+from traintop.opening import read_whole
 from traintop.records import Event, LayerNames, LayerStats, Row, RunInfo
-from traintop.session import Session, read_whole
+from traintop.session import Session
 from traintop.settings import Settings
 
 Floats = NDArray[np.float64]

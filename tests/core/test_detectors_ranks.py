@@ -13,8 +13,8 @@ import pytest
 from detector_driver import of
 from traintop.detectors.engine import Engine
 from traintop.detectors.rank_rounds import HELD, RankRounds
+from traintop.opening import read_whole
 from traintop.records import Finding, Row, RunInfo
-from traintop.session import read_whole
 from traintop.settings import Settings
 
 STEPS = 200

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from detector_driver import learning, noise, watch
+from traintop.opening import read_whole
 from traintop.records import RunInfo
-from traintop.session import read_whole
 from traintop.settings import Settings
 
 INFO = RunInfo(task="classification", num_classes=10, planned_steps=2000)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from traintop.last_words import last_word
-from traintop.session import Session, read_whole
+from traintop.opening import read_whole
+from traintop.session import Session
 from traintop.settings import Settings
 from traintop.state_findings import StateFindings
 

@@ -9,8 +9,9 @@ import pytest
 from run_files import write_run
 from traintop.given_roles import FILE, GivenRoles
 from traintop.kept_file import MOST_BYTES
+from traintop.opening import read_whole
 from traintop.records import Finding
-from traintop.session import Session, read_whole
+from traintop.session import Session
 from traintop.settings import Settings
 from traintop.sources.layout import KEPT_FILES
 from traintop.triage import Triage

@@ -8,8 +8,8 @@ import pytest
 
 from traintop import judging
 from traintop.judging import Judge
+from traintop.opening import read_whole
 from traintop.records import Finding
-from traintop.session import read_whole
 from traintop.settings import Settings
 
 STEPS = 1200

@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from traintop.errors import PathError
-from traintop.session import open_paths, open_run, read_whole
+from traintop.opening import open_paths, open_run, read_whole
 from traintop.settings import Settings
 from traintop.sources import mirror
 from traintop.sources.mirror import Mirror

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from traintop.opening import read_whole
 from traintop.profile import Profile, recognise, with_profile
 from traintop.records import Finding, RunInfo
-from traintop.session import read_whole
 from traintop.settings import Settings
 
 

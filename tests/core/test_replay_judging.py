@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from traintop.opening import read_whole
 from traintop.records import Column, Event, LayerNames, LayerStats, LogLines, Rows
 from traintop.replay import Replay
-from traintop.session import read_whole
 from traintop.settings import Settings
 from traintop.store import Run, Store
 

@@ -9,8 +9,8 @@ import pytest
 
 from traintop import description, description_text, report
 from traintop.finding_text import evidence_lines
+from traintop.opening import read_whole
 from traintop.records import Evidence, Finding, NextTest
-from traintop.session import read_whole
 from traintop.settings import Settings
 
 

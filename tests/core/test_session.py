@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from traintop.errors import PathError, SettingsError
-from traintop.session import Session, open_run, read_whole
+from traintop.opening import open_run, read_whole
+from traintop.session import Session
 from traintop.settings import Settings
 
 NOW = 1_800_000_000.0

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from traintop.catalogue import Catalogue
+from traintop.opening import read_whole
 from traintop.records import Column, LayerNames, LayerStats, Rows
-from traintop.session import Session, read_whole
+from traintop.session import Session
 from traintop.settings import Settings
 from traintop.store import Store
 

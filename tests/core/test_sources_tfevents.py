@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from event_files import crc32c, event, event_file, field, masked, record, simple, tensor
 from traintop.errors import PathError
+from traintop.opening import open_run
 from traintop.records import Item, Reset, Rows
 from traintop.run_paths import runs_in
-from traintop.session import open_run
 from traintop.sources.newest import newest_run
 from traintop.sources.registry import format_of, open_source
 from traintop.sources.scalars import Placer

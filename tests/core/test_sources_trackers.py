@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from traintop.errors import PathError
+from traintop.opening import open_run
 from traintop.records import Event, Item, Reset, Rows, RunInfo
-from traintop.session import open_run
 from traintop.sources.database import DatabaseSource
 from traintop.sources.metric_files import MetricFiles
 from traintop.sources.newest import newest_run

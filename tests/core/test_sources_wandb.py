@@ -25,8 +25,8 @@ from event_files import (
     wandb_file,
 )
 from event_files import settings as run_settings
+from traintop.opening import open_run
 from traintop.records import Event, Item, LogLines, Rows, RunInfo
-from traintop.session import open_run
 from traintop.sources.registry import format_of
 from traintop.sources.wandb.decoder import WandbFile
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from traintop.session import read_whole
+from traintop.opening import read_whole
 from traintop.settings import Settings
 from traintop.summary import summarise
 

@@ -96,8 +96,8 @@ def _flags(parsed: argparse.Namespace) -> dict[str, Any]:
 def _run_app(paths: Sequence[str], parsed: argparse.Namespace) -> int:
     # Nothing that is imported is ever garbage; looking for it would cost a tenth of the start.
     gc.disable()
+    from traintop.opening import open_paths
     from traintop.run_paths import holds_runs
-    from traintop.session import open_paths
     from traintop.settings import load_settings
 
     if not sys.stdout.isatty():
@@ -158,7 +158,7 @@ def _describe(arguments: list[str]) -> int:
     import time
 
     from traintop import description, description_text
-    from traintop.session import read_whole
+    from traintop.opening import read_whole
     from traintop.settings import load_settings
 
     code = 0

@@ -14,6 +14,7 @@ from pathlib import Path
 from traintop.session import Session
 from traintop_tui.inotify import Inotify
 
+HAS_INOTIFY = os.uname().sysname == "Linux"
 HEARTBEAT = 1.0
 """Seconds after which silence is looked into, where file events can be trusted."""
 POLL = 0.1
@@ -34,7 +35,7 @@ def file_events(
         stop: Ends it.
         busy: Whether there is something else to look after; it ends the sleep.
     """
-    changes = _inotify_changes if os.uname().sysname == "Linux" else _watchfiles_changes
+    changes = _inotify_changes if HAS_INOTIFY else _watchfiles_changes
     interruption = _Interruption(stop, busy)
     while not stop.is_set():
         folders = _folders(sessions)

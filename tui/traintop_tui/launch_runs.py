@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from traintop.session import open_paths
+from traintop.opening import open_paths
 from traintop.settings import Settings
 from traintop_tui.app import BACK_TO_RUNS
 from traintop_tui.launch_app import run_app, settings_for_terminal, themes_of
