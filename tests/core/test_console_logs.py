@@ -9,11 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tqdm import tqdm
 
-from console_logs import boosting_rl_speech, language, own, progress_bars, tutorials, vision
+from console_logs import (
+    boosting_rl_speech,
+    details,
+    language,
+    own,
+    progress_bars,
+    tutorials,
+    vision,
+)
 from console_logs.log import LOGS
 from console_logs.read import points
 
-MODULES = (language, vision, progress_bars, boosting_rl_speech, own, tutorials)
+MODULES = (details, language, vision, progress_bars, boosting_rl_speech, own, tutorials)
 
 
 @pytest.mark.parametrize("name", LOGS)

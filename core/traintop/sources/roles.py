@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from traintop.sources.keys import SPLITS
+from traintop.sources.languages import in_english
 from traintop.sources.role_names import (
     AVERAGES,
     AVERAGING_WRITERS,
@@ -154,6 +155,7 @@ def _rate(words: list[str]) -> str | None:
 def _spellings(name: str) -> tuple[str, ...]:
     plain = _OUTPUT.sub("", name) if "net output" in name else name
     plain = plain.replace("'s ", " ")  # LightGBM: `valid_0's l2`
+    plain = in_english(plain)
     bracket = _IN_BRACKETS.search(plain)
     if bracket is not None and "/" in bracket[1]:
         plain = plain[: bracket.start()]

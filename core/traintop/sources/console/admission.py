@@ -60,9 +60,13 @@ class Admission:
         self._loop: Record | None = None
         """The newest state of a progress bar or a pass over validation data: the next one may
         replace it."""
+        self._before_bar: list[Record] = []
+        """Records held back that came since the last state of a progress bar."""
         self._unplaced: list[Record] = []
         """Records that wait for the progress bar that tells their step."""
         self._cadence = 0.0
+        self._epoch = 0.0
+        """The epoch of the newest record that a progress bar has placed."""
         self._bar_total = 0.0
         self._side_tables = 0
 
@@ -126,11 +130,15 @@ class Admission:
 
     def _hold(self, family: Family, record: Record) -> None:
         self._held.append(record)
+        if record.plan.dictionary and record.count is None and not _is_evaluation(record):
+            self._before_bar.append(record)
         if family.growth >= (1 if record.metric else 2):
             self._begin(family)
         elif not record.counted and record.result and family.differ(record) >= REPEATS:
-            known = (self._families[held.family] for held in self._held if held.counted)
-            if not any(family.growth for family in known):
+            counted = [held for held in self._held if held.counted and held.metric]
+            if any(self._families[held.family].growth for held in counted):
+                return
+            if not counted or family.differ(record) >= HELD_OF_FAMILY:
                 self._begin(family)
 
     def _begin(self, family: Family) -> None:
@@ -294,6 +302,10 @@ class Admission:
 
     def see_bar(self, count: float, total: float) -> None:
         """Take in the state of a progress bar without measurements."""
+        waiting, self._before_bar = self._before_bar, []
+        if not self._begun and len(waiting) == 1:
+            waiting[0].count, waiting[0].over_run = count, True
+            self._bar_total = self._bar_total or total
         if not self._unplaced:
             return
         if self._bar_total and total != self._bar_total:
@@ -311,8 +323,12 @@ class Admission:
         training = [r for r in waiting if not _is_evaluation(r)]
         last = self.position.step if self.position.axis == "step" else 0.0
         steps: dict[int, float] = {}
-        if count is not None and len(training) == 1 and count > last:
-            if last > 0:
+        epoch = training[0].epoch if training else None
+        resumed = epoch is not None and epoch < self._epoch
+        if epoch is not None:
+            self._epoch = epoch
+        if count is not None and len(training) == 1 and (count > last or resumed):
+            if count > last > 0:
                 self._cadence = count - last
             steps[id(training[0])] = count
         elif training and (self._cadence or (count is not None and count > last)):

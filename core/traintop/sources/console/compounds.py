@@ -46,7 +46,10 @@ def compounds_of(line: str, numbers: Sequence[re.Match[str]], first: int) -> Com
             skip.add(i)
             if len(text) == 4 and len(follower) == 2:
                 skip.add(i + 1)
-            elif line[numbers[i].start() - 1 : numbers[i].start()] == "[":
+            elif (
+                line[numbers[i].start() - 1 : numbers[i].start()] == "["
+                or line[numbers[i + 1].end() :][:5] == "batch"  # ESPnet: `1-100batch`
+            ):
                 ranges.add(i + 1)
         elif glue.strip() in ("/", "of", "out of") and is_count(text) and is_count(follower):
             if i in totals.values():

@@ -16,14 +16,40 @@ if TYPE_CHECKING:
 
 HELD_OF_FAMILY = 64
 """Records of one family that are held back."""
-REPRINTED = 16
-"""So many records back it is looked whether one is said again."""
+REPRINTED = 512
+"""So many records back it is looked whether one is said again: boosting stops early, and then says
+its best iteration once more."""
 MAX_KINDS = 256
 """Sets of names in one family that are told apart."""
 
 Order = tuple[float, float]
 Said = tuple[Order, tuple[str, ...]]
 """What orders a record, and its measurements as they are written."""
+
+
+class _Recent:
+    """The newest records with the same names."""
+
+    __slots__ = ("_first", "_said", "last")
+
+    def __init__(self) -> None:
+        self._said: dict[Said, None] = {}
+        self._first: Order | None = None
+        self.last: Said | None = None
+
+    def __contains__(self, said: Said) -> bool:
+        """Whether it was said before the last record, and is not where the records began."""
+        return said in self._said and said != self.last and said[0] != self._first
+
+    def add(self, said: Said, *, counted: bool = True) -> None:
+        """Take in a record; a counted one that stands where the first stood begins anew."""
+        if counted and (self._first is None or said[0] <= self._first):
+            self._first = said[0]
+            self._said.clear()
+        self._said[said] = None
+        self.last = said
+        if len(self._said) > REPRINTED:
+            del self._said[next(iter(self._said))]
 
 
 class Family:
@@ -50,7 +76,7 @@ class Family:
         self.table: str | None = None
         """The table of its own that it has where it was believed late."""
         self.kinds: set[tuple[str, ...]] = set()
-        self.recent: dict[str, deque[Said]] = {}
+        self.recent: dict[str, _Recent] = {}
         """The newest records, by the names of their measurements."""
         self.of_rank: dict[str, Said] = {}
         """What the rank that is shown said last, by the same."""
@@ -90,17 +116,18 @@ class Family:
             return self.of_rank.get(key) == (order, numbers)
         if record.rank is not None:
             self.of_rank[key] = (order, numbers)
-        recent = self.recent.setdefault(key, deque(maxlen=REPRINTED))
+        recent = self.recent.setdefault(key, _Recent())
         elsewhere = record.split is not None and record.total > 0
         if not record.counted or elsewhere or (by_steps and record.count is None):
             order = step, order[1]  # It is the training that goes on, not its count.
         said = (order, numbers)
         whole = record.count is not None or (not by_steps and order[0].is_integer())
-        if recent and record.counted and whole and recent[-1][0] == order:
+        last = recent.last
+        if last is not None and record.counted and whole and last[0] == order:
             return True
-        if said in (list(recent)[1:] if record.counted else recent):
+        if said in recent or (said == last and not record.counted):
             return not math.isnan(step)
-        recent.append(said)
+        recent.add(said, counted=record.counted)
         return False
 
     def goes_on(self, names: str, group: list[Columns], placed: Placed) -> bool:
@@ -113,14 +140,14 @@ class Family:
         """
         lines = np.sort(np.concatenate([some.lines for some in group]))
         recent = self.recent.get(names)
-        if not recent or not (np.diff(placed.step[lines]) > 0).all():
+        if recent is None or recent.last is None or not (np.diff(placed.step[lines]) > 0).all():
             return False
         first = next(some for some in group if some.lines[0] == lines[0])
-        return _said(first, 0)[0] > recent[-1][0]
+        return _said(first, 0)[0] > recent.last[0]
 
     def remember(self, names: str, group: list[Columns]) -> Order:
         """Take note of many records; return the order of the last."""
-        recent = self.recent.setdefault(names, deque(maxlen=REPRINTED))
+        recent = self.recent.setdefault(names, _Recent())
         last: list[tuple[int, Said]] = []
         for some in group:
             count = len(some.lines)
@@ -129,8 +156,10 @@ class Family:
                 for index in range(max(count - REPRINTED, 0), count)
             )
             self.times += count
-        recent.extend(said for _, said in sorted(last, key=itemgetter(0)))
-        self.last = recent[-1][0]
+        for _, said in sorted(last, key=itemgetter(0)):
+            recent.add(said)
+            self.last = said[0]
+        assert self.last is not None  # noqa: S101 - there is at least one
         return self.last
 
 

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from traintop.sources.console.compounds import compounds_of
+from traintop.sources.console.counting import COUNTERS, count
+from traintop.sources.console.field import Field
 from traintop.sources.console.numbers import RATE, UNITS, is_count
 from traintop.sources.console.vocabulary import (
-    EPOCHS,
-    INNER,
-    NOT_COUNTED,
-    PLURAL,
-    STEPS,
     STOP_WORDS,
     is_metric,
     normal,
@@ -24,14 +21,13 @@ if TYPE_CHECKING:
 LOOK_BACK = 200
 """Characters before a number among which its name is looked for."""
 
-Kind = Literal["value", "average", "share", "count", "name", "skip"]
-
-_COUNTERS = frozenset(STEPS) | EPOCHS | INNER
 _OPENERS = re.compile(
     r"(?:[\"'\[({<#]|\b(?:tensor|array|Array|float|np\.float\d+|np\.int\d+|numpy\.float\d+"
     r"|jnp\.float\d+|DeviceArray|FloatTensor)\s*\(|\s)+$"
 )
-_SEPARATOR = re.compile(r"\s*(?:[:=]+>?|->|=>|：|≈|~)\s*$")
+_SEPARATOR = re.compile(
+    r"\s*(?:[:=]+>?|->|=>|：|≈|~|[\u2190-\u2bff\U0001f300-\U0001faff\ufe0f]+)\s*$"
+)
 _KEY = re.compile(
     r"(?:[^\W\d][\w./@%#+&*-]*|[%$#])(?:'s)?"
     r"(?: [A-Za-z(%@/][\w./@%+&*()-]*)*"
@@ -41,48 +37,13 @@ _SECTION_END = re.compile(r"(?:[:\])>|]|\s-)\s*$")
 _QUOTED = re.compile(r"(['\"])([^'\"]{1,120})\1\s*$")
 _UNIT_WORD = re.compile(r"[A-Za-zµμ%°][A-Za-zµμ%/²·_]*")
 _NEXT_FIELD = re.compile(r"[|,;\t\])}]|\s{2,}|$")
+_METRIC_BEHIND = re.compile(r"\s([A-Za-z]\w*(?: [A-Za-z]\w*)?)\s*(?=[,;|]|$)")
+_IN_BRACKETS = re.compile(r"[\w)] \([A-Za-z]+ $")
+_LOCATION = re.compile(r"(?:[A-Za-z_]\w*\.[\w.]*[A-Za-z]|\([A-Za-z_][\w.]*|\t[\w.-]+):$")
+_SOURCE = re.compile(r"\.(?:py|go|cc|cpp|cu|rs|jl):$")
 _NESTED = re.compile(
     r"[\"']([^\"']{1,80})[\"']\s*:\s*\{|([A-Za-z_]\w*)\[(?=[A-Za-z_]\w*[=:])|([{\[])|([}\]])"
 )
-
-
-class Field:
-    """A number of a line."""
-
-    __slots__ = (
-        "before",
-        "counter",
-        "explicit",
-        "glued",
-        "index",
-        "key_start",
-        "kind",
-        "leads",
-        "name",
-        "text",
-        "total",
-        "unit",
-    )
-
-    def __init__(self, index: int, text: str) -> None:
-        self.index = index
-        """Which number of the line it is."""
-        self.text = text
-        self.kind: Kind = "value"
-        self.name = ""
-        self.counter = ""
-        """The name of the counter that it may be; `#` for one without a name."""
-        self.total = -1
-        """The index of the number that it is written as a share of."""
-        self.unit = ""
-        self.glued = False
-        self.explicit = False
-        """Whether `:` or `=` stands between the name and the number."""
-        self.leads = False
-        """Whether nothing stands before it."""
-        self.before = ""
-        """What stands before the name, back to the last number."""
-        self.key_start = 0
 
 
 def fields_of(line: str, numbers: Sequence[re.Match[str]], first: int, start: int) -> list[Field]:
@@ -113,7 +74,7 @@ def fields_of(line: str, numbers: Sequence[re.Match[str]], first: int, start: in
             previous = None if index + 1 in ranges else field
             continue
         _read_unit(field, after)
-        if _belongs_to_name(gap, after):
+        if _belongs_to_name(gap, after, followed=index + 1 < count):
             field.kind = "name"
             previous = field
             continue
@@ -141,16 +102,25 @@ def fields_of(line: str, numbers: Sequence[re.Match[str]], first: int, start: in
             and previous.counter == "epoch"
             and after[:1] == "]"
         )
+        lent = (
+            previous is not None
+            and previous.counter == "step"
+            and bool(previous.name)
+            and inner in ("", ":")
+        )
+        behind = _METRIC_BEHIND.match(after) if inner == "," else None
         if (
             index > first
             and inner in ("", ",", "], [", "),", "~")
             and previous is not None
             and not pair
+            and not lent
+            and not (behind is not None and is_metric(behind[1]))
         ):
             field.kind = "skip"  # further numbers of a list
             continue
         field.total = totals.get(index, -1)
-        rest = line[ends[field.total] :] if field.total >= 0 else ""
+        rest = line[ends[field.total if field.total >= 0 else index] :][:LOOK_BACK]
         _name(
             field,
             gap,
@@ -162,6 +132,15 @@ def fields_of(line: str, numbers: Sequence[re.Match[str]], first: int, start: in
             rest,
         )
         field.before, lead = lead + field.before, ""
+        if lent and previous is not None:  # Tacotron: `Train loss 120 0.5231`
+            field.name, field.explicit, field.counter = previous.name, True, ""
+            previous.name = ""
+        elif behind is not None and not field.name and is_metric(behind[1]):
+            field.name = behind[1]
+        if is_count(found[0]) and _LOCATION.search(gap):
+            known = field.counter or is_metric(field.name)
+            if not known or _SOURCE.search(gap):
+                field.kind = "skip"  # a line of the program: `(trainer:737)`
         if previous is not None and _is_sentence(previous, field, gap):
             previous.kind, field.name = "skip", previous.name
         previous = field
@@ -185,18 +164,28 @@ def _read_unit(field: Field, after: str) -> None:
         field.unit = unit
 
 
-def _belongs_to_name(gap: str, after: str) -> bool:
-    """Whether a number is part of a word: `top-1 acc`, `blocks/0/mlp`, `lr[0]: 0.1`."""
+def _belongs_to_name(gap: str, after: str, *, followed: bool) -> bool:
+    """Whether a number is part of a word: `top-1 acc`, `blocks/0/mlp`, `lr[0]: 0.1`.
+
+    Args:
+        gap: What stands before it, back to the number before.
+        after: What stands behind it, up to the next number.
+        followed: Whether there is a next number.
+    """
     gap = gap[-LOOK_BACK:]
+    if _IN_BRACKETS.search(gap) and re.match(r"\)\s*[:=]", after):
+        return True
     word = re.search(r"([A-Za-z][\w./]*)([-/\[(#]| #)$", gap)
     if word is None:
         return bool(re.search(r"[A-Za-z0-9]-$", gap)) and after[:1].isalpha()
-    if normal(word[1].rpartition("/")[2]) in _COUNTERS and word[2] != "/":
+    if normal(word[1].rpartition("/")[2]) in COUNTERS and word[2] != "/":
         return False
     if word[2] in ("[", "("):
         return re.match(r"[\])]\s*[:=]", after) is not None
     if word[2] == " #":
         return after[:1] == ":"
+    if followed and re.fullmatch(r"[:=]\s*", after):
+        return True
     return re.match(r"[/:=_(. -](?!\s*[|,;]|\s*$)", after) is not None
 
 
@@ -241,88 +230,16 @@ def _name(
     field.leads = previous is None and not field.before.strip(" \t[(")
     if path and any(path) and field.name:
         field.name = "/".join([*filter(None, path), field.name])
-    _count(field, opener, after, previous, line_after)
+    count(field, opener, after, previous, line_after)
     if not field.name and not field.counter and not opener:
         _name_behind(field, after)
-
-
-def _count(field: Field, opener: str, after: str, previous: Field | None, line_after: str) -> None:
-    """Say whether a number counts, by its name or by how it is written."""
-    if field.explicit and normal(field.name) in EPOCHS and not is_count(field.text):
-        field.counter = "epoch"  # Hugging Face counts parts of epochs.
-        return
-    if not is_count(field.text) or (opener and after[:1] == "," and not field.leads):
-        return
-    name = (
-        re.sub(r"\s?[(\[].*$", "", field.name)
-        if "(" in field.name or "[" in field.name
-        else field.name
-    )
-    if name != field.name:
-        field.before += field.name[len(name) :]
-    whole = normal(name).strip("#_-")
-    last = normal(name.replace("-", " ").replace(".", " ").rpartition(" ")[2]).strip("#")
-    words = normal(name).replace("-", "_").split("_")
-    if whole in _COUNTERS or (last in _COUNTERS and "/" not in last):
-        counted = whole if whole in _COUNTERS else last
-        amount = (
-            len(words) > 1
-            and whole not in _COUNTERS
-            and words[-2] in NOT_COUNTED
-            and words[-3:-1] != ["end", "of"]
-        )
-        if last in PLURAL and not (field.leads or not field.before.strip()):
-            beside_epoch = previous is not None and previous.counter in EPOCHS
-            named = whole == counted == "steps" and field.explicit
-            amount = amount or not (beside_epoch or named)
-        if field.glued and field.unit not in ("it", "e"):
-            amount = True
-        if not amount:
-            field.counter = counted
-            if whole not in _COUNTERS:
-                field.before += " " + name[: len(name) - len(last)]
-            return
-    bracketed = opener.endswith(("[", "("))
-    if field.leads and field.name == "s" and field.explicit:
-        field.counter = "step"  # llm.c
-        return
-    if field.total >= 0:
-        epoch_before = previous is not None and bool(previous.counter)
-        named = re.match(r"\s*(?:batches|steps|iters|iterations|it\b|\[)", after) is not None
-        if not field.name or (bracketed and not is_metric(field.name)):
-            pair = field.leads and re.match(r"\]\s?\[\d", line_after) is not None
-            field.counter = "epoch" if pair else "#"
-            field.before += " " + field.name
-        elif named and epoch_before:
-            field.counter = "#"
-        if field.counter:
-            field.name = ""
-        return
-    if normal(field.name) in ("train", "training") and re.match(r"\s*\[\s*$", after):
-        field.counter, field.before = "epoch", field.name
-        return
-    if not field.name:
-        if field.leads and not opener and re.match(r":(?:\t|\s{2,})[A-Za-z]", after):
-            field.counter = "step"  # CatBoost
-        elif previous is not None and previous.counter and bracketed and after[:1] in ("]", ")"):
-            field.counter = "#"
-        elif field.leads and opener == "[" and re.match(r"\]", after):
-            field.counter = "step"
-        elif field.leads and opener == "[" and re.match(r",\s*\d*", after):
-            field.counter = "epoch"
-        elif (
-            previous is not None
-            and previous.leads
-            and previous.counter == "epoch"
-            and after[:1] == "]"
-        ):
-            field.counter = "#"
 
 
 def _is_sentence(previous: Field, field: Field, gap: str) -> bool:
     """Whether a number stands in the midst of a name: `Accuracy on the 50000 test images: 54 %`."""
     return (
         previous.kind == "value"
+        and not previous.counter
         and not previous.explicit
         and previous.name.count(" ") > 1
         and field.explicit

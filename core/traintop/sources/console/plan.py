@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from traintop.sources.console.keyed import Field, fields_of
+from traintop.sources.console.field import Field
+from traintop.sources.console.keyed import fields_of
 from traintop.sources.console.prefix import prefix_of
 from traintop.sources.console.vocabulary import (
     EPOCHS,
     INNER,
     NEVER_PER_EPOCH,
     NOT_METRICS,
+    SETTINGS,
     STEPS,
     is_metric,
     is_result,
@@ -44,10 +46,11 @@ _LED = re.compile(
     r"(train(?:ing)?|val(?:id)?(?:ation)?|eval(?:uation)?|test(?:ing)?|dev) ", re.IGNORECASE
 )
 _IS_BEST = re.compile(r"\bbest\b", re.IGNORECASE)
+_IMPROVED = re.compile(r"\b(?:improved|(?:did not|didn't) improve)\b")
 _CLASSES = re.compile(r"Class\s{2,}Images\s")
 """The columns of ultralytics' validation, behind which a progress bar may stand."""
 _BEST = re.compile(
-    r"\b(?:best|lowest|highest|resum\w*|restor\w*|load\w*|sav\w*|checkpoint\w*|writ\w*)\b",
+    r"\b(?:best|lowest|highest|resum\w*|restor\w*|load\w*|sav\w*(?! dict)|checkpoint\w*|writ\w*)\b",
     re.IGNORECASE,
 )
 
@@ -163,9 +166,10 @@ def plan_of(line: str, numbers: Sequence[re.Match[str]], units: Units) -> Plan:
             continue
         name = cleaned(field.name)
         last = normal(name.rpartition("/")[2] if plan.dictionary else name)
-        if not name or last in NOT_METRICS:
+        if not name or last in NOT_METRICS or _IMPROVED.search(name):
             continue
-        if field.counter and (field.total >= 0 or normal(name) in EPOCHS | INNER):
+        again = field.total >= 0 or normal(name) in EPOCHS | INNER or name.count(" ") > 2
+        if field.counter and again:
             continue
         head = heads.get(field.index)
         if head is not None and len(distinct) > 1 and split_in(name) is None:
@@ -191,6 +195,11 @@ def plan_of(line: str, numbers: Sequence[re.Match[str]], units: Units) -> Plan:
         over = 2 * field.total + 1 if field.total >= 0 else 0
         factor = units.factor(name, field.unit) if not over else 1.0
         values.append(Value(part, name, factor, field.glued, over))
+    named = {normal(field.name) for field in fields if field.name and not field.counter}
+    named |= {normal(field.counter) for field in fields if field.counter and field.explicit}
+    if len(named & SETTINGS) > 1:
+        values = []
+        plan.step = plan.epoch = None
     plan.values = tuple(values)
     plan.sure = bool(values) and all(
         field.explicit and field.name.count(" ") < 4 and len(cleaned(field.name)) > 1
@@ -253,6 +262,14 @@ def _find_counters(plan: Plan, fields: Sequence[Field]) -> None:
         return
     field = best[1]
     name = normal(field.counter)
+    if field.epoch_of and plan.epoch is None:  # WeNet: `Batch 3/100` is batch 100 of epoch 3
+        plan.epoch = Count(2 * field.index + 1, "epoch")
+        plan.step = Count(2 * field.total + 1, name, inner=True)
+        return
+    episode = next((f for f in fields if f.counter == "ep" and f is not field), None)
+    if episode is not None and plan.epoch is None and name != "#":
+        total = 2 * episode.total + 1 if episode.total >= 0 else 0
+        plan.epoch = Count(2 * episode.index + 1, "epoch", total)
     if name == "#" and plan.epoch is None and field.total < 0 and not field.leads:
         return
     plan.step = Count(

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 FAR = 20.0
 FAR_AT_LEAST = 1000.0
+ALMOST = 0.9
+"""A counter within the epoch has come so near its total where the epoch ends."""
 STRIDES = 20.0
 """Before two records have told how far they lie apart, and then."""
 
@@ -37,6 +39,14 @@ class _Loop:
         self.stride = 0.0
         self.longest = 0.0
         self.offset = 0.0
+        self.over_run = False
+
+    def goes_over(self, count: float, epoch: float, total: float) -> bool:
+        """Whether a counter with a total goes on where an epoch begins: it runs over them all."""
+        if epoch > self.epoch and self.last < count and self.last < ALMOST * total:
+            self.over_run = True
+        self.epoch, self.last = epoch, count
+        return self.over_run
 
 
 class Position:
@@ -58,7 +68,8 @@ class Position:
         self.base = math.nan
         """The first epoch: 0 or 1."""
         self._loops: dict[str, _Loop] = {}
-        self._main_total = 0.0
+        self.main_total = 0.0
+        """The iterations that the first counter of the training runs to; 0: not known."""
 
     @property
     def known(self) -> bool:
@@ -78,12 +89,16 @@ class Position:
     def enter_epoch(self, epoch: float) -> None:
         """Take in a heading that names an epoch."""
         self.epoch = epoch
-        if math.isnan(self.base):
+        self._count_from(epoch)
+
+    def _count_from(self, epoch: float) -> None:
+        """Epochs are counted from 0 or from 1."""
+        if not self.base < 1:
             self.base = 0.0 if epoch < 1 else 1.0
 
     def is_main_total(self, totals: Floats) -> bool:
         """Whether these are the numbers of iterations in an epoch of the training."""
-        return self._main_total > 0 and bool((totals == self._main_total).all())
+        return self.main_total > 0 and bool((totals == self.main_total).all())
 
     def move_over(self, steps: Floats, epoch: float, families: dict[str, float]) -> None:
         """Stand where the last of many records stands, whose steps do not fall.
@@ -111,7 +126,7 @@ class Position:
             return Place(self._step(record, count), self._epoch_of(epoch), "step")
         if self.axis == "step":
             return Place(self.step, self._epoch_of(epoch), "step")
-        if epoch is not None and self.axis != "record" and epoch == math.floor(epoch):
+        if epoch is not None and self.axis != "record" and epoch.is_integer():
             if self.axis is None or epoch >= self.step or record.split is not None or epoch == 0:
                 return Place(epoch, epoch, "epoch")
             if epoch <= 1:
@@ -123,8 +138,8 @@ class Position:
 
     def move(self, record: Record, place: Place) -> None:
         """Stand where a record stands."""
-        if record.split is None and record.total and not self._main_total:
-            self._main_total = record.total
+        if record.split is None and record.total and not self.main_total:
+            self.main_total = record.total
         if place.step > self.step:
             self.stride = place.step - self.step
         self.step, self.axis = place.step, place.axis
@@ -139,7 +154,7 @@ class Position:
             return record.split is not None and (record.inner or record.total > 0)
         if record.split is not None:
             return record.inner or record.total > 0 or record.epoch is not None
-        return record.inner and 0 < record.total != self._main_total > 0 and record.secondary
+        return record.inner and 0 < record.total != self.main_total > 0 and record.secondary
 
     def _step(self, record: Record, count: float) -> float:
         epoch = self.epoch if record.epoch is None else record.epoch
@@ -150,9 +165,10 @@ class Position:
             loop = self._loops[record.family] = _Loop()
         if math.isnan(epoch):
             return self._without_epoch(record, loop, count)
-        if math.isnan(self.base):
-            self.base = 0.0 if epoch < 1 else 1.0
+        self._count_from(epoch)
         if record.inner and record.total:
+            if record.plan.epoch is None and loop.goes_over(count, epoch, record.total):
+                return count
             return max(epoch - self.base, 0.0) * record.total + count
         return self._within(record, loop, count, epoch)
 

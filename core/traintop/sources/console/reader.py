@@ -19,10 +19,11 @@ from traintop.sources.console.bulk import (
 )
 from traintop.sources.console.coco import MARK as MARK_OF_COCO
 from traintop.sources.console.coco import CocoSummary
+from traintop.sources.console.joined import JoinedLines
 from traintop.sources.console.mllog import MARK, mllog_records
 from traintop.sources.console.numbers import NUMBER, NUMBER_OR_SPELLED, as_float
 from traintop.sources.console.plan import Plan, plan_of
-from traintop.sources.console.record import Record
+from traintop.sources.console.record import Block, Record
 from traintop.sources.console.rowbuffer import RowBuffer
 from traintop.sources.console.steady import is_plain, place_all
 from traintop.sources.console.tables import HeadedTable, PairTable, headings_of, is_border
@@ -56,18 +57,9 @@ _SECTION = re.compile(
     re.IGNORECASE,
 )
 _WORTH = re.compile(
-    r"[A-Za-z%)\]\"'] ?[:=|]|step|iter|epoch|batch|loss|acc|\bit \d|\d\s?/\s?\d|^\s*\[",
+    r"[A-Za-z%)\]\"']\d{0,3} ?[:=|]|step|iter|epoch|batch|loss|acc|\bit \d|\d\s?/\s?\d|^\s*\[",
     re.IGNORECASE,
 )
-
-
-class _Block:
-    """A heading and the measurements on the lines below it."""
-
-    def __init__(self, plan: Plan, parts: list[str], line: int, split: str | None) -> None:
-        self.plan, self.parts, self.line, self.split = plan, parts, line, split
-        self.values: dict[str, float] = {}
-        self.metric = False
 
 
 class ConsoleReader:
@@ -84,7 +76,7 @@ class ConsoleReader:
         self.units = Units()
         self._plans: dict[str, Plan] = {}
         self._made = self._spared = 0  # plans made, and lines that had one already
-        self._block: _Block | None = None
+        self._block: Block | None = None
         self._section: str | None = None
         self._heading: Record | None = None
         """The newest line that names a step or an epoch and nothing else."""
@@ -94,6 +86,7 @@ class ConsoleReader:
         self._plan_used: Plan | None = None
         self._pairs = PairTable(self.units)
         self._in_pairs = False
+        self._joined = JoinedLines()
         self._coco = CocoSummary()
         self._in_coco = False
         self._table: HeadedTable | None = None
@@ -184,6 +177,16 @@ class ConsoleReader:
         self._number += 1
         if len(flat) > MAX_LINE:
             return self.step
+        if self._joined.open or line[-1:] in ("{", ","):
+            self._take_joined(self._joined.take(line))
+            return self.step
+        return self._take_whole(line, flat)
+
+    def _take_joined(self, lines: list[str]) -> None:
+        for line in lines:
+            self._take_whole(line, collapsed(line))
+
+    def _take_whole(self, line: str, flat: str) -> int:
         at = flat.find(MARK)
         if at >= 0:
             for record in mllog_records(flat[at + len(MARK) :], self._number):
@@ -282,6 +285,9 @@ class ConsoleReader:
                 return Record(plan.partial, parts, self._number)
             if not self._metered and not math.isnan(self.admission.position.epoch):
                 record.count, record.epoch = None, self.admission.position.epoch
+        section, total = self._section, self.admission.position.main_total
+        if section not in (None, "train") and 0 < record.total != total > 0:
+            record.split = record.split or section
         heading = self._heading
         if record.counted:
             self._heading = None
@@ -300,7 +306,7 @@ class ConsoleReader:
             self._section = None
             if step is None:
                 self.admission.position.enter_epoch(as_float(parts[epoch.part]))
-        self._block = _Block(plan, parts, self._number, self._section)
+        self._block = Block(plan, parts, self._number, self._section)
         self._heading = Record(plan, parts, self._number)
 
     def _take_headings(self, line: str) -> None:
@@ -346,7 +352,7 @@ class ConsoleReader:
             self.close_block()
         if section:
             self._section = split_in(line)
-            self._block = _Block(Plan(), [], self._number, self._section)
+            self._block = Block(Plan(), [], self._number, self._section)
 
     def close_block(self) -> None:
         """End the block that is open."""
@@ -371,6 +377,7 @@ class ConsoleReader:
 
     def finish(self) -> None:
         """Nothing more will come."""
+        self._take_joined(self._joined.close())
         self._close_coco()
         self._close_pairs()
         self.close_block()

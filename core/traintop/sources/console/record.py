@@ -97,3 +97,12 @@ class Record:
         if self.values is not None:
             return tuple(map(repr, self.values.values()))
         return tuple(self.parts[value.part].replace(",", "") for value in self.plan.values)
+
+
+class Block:
+    """A heading and the measurements on the lines below it."""
+
+    def __init__(self, plan: Plan, parts: list[str], line: int, split: str | None) -> None:
+        self.plan, self.parts, self.line, self.split = plan, parts, line, split
+        self.values: dict[str, float] = {}
+        self.metric = False

@@ -31,7 +31,8 @@ _PAIR = re.compile(r"\s*[|│┃](\s*)([^|│┃]+?)\s*[|│┃]\s*([^|│┃]*?
 _BORDER = re.compile(r"[\s|+=_*╭╮╰╯─━│┃┌┐└┘├┤┬┴┼═╪┏┓┗┛┡┩┠┨╇┳┻╋╞╡-]+$")
 _CELLS = re.compile(r"\t[\t ]*|\s{2,}|\s*[|│┃]\s*")
 _FIRST = re.compile(
-    r"(?:[|│┃#]\s*)?(?:epochs?|iter|iteration|step|class|it|episode|update|round|ep)\b|E\s+#",
+    r"(?:[|│┃#]\s*)?(?:epochs?|iter|iteration|step|class|it|episode|update|round|ep|trial name)\b"
+    r"|E\s+#",
     re.IGNORECASE,
 )
 _SHORT = {"E": "epoch", "#": "step"}
@@ -134,14 +135,15 @@ def headings_of(line: str) -> Headings | None:
     if normal(cells[0]) == "class":
         plan.split = "val"
         return Headings(names, plan, single)
-    for place, cell in enumerate(cells[:COUNTERS_AMONG]):
+    trials = normal(cells[0]) == "trial_name"
+    for place, cell in enumerate(cells if trials else cells[:COUNTERS_AMONG]):
         name = _SHORT.get(cell, normal(cell))
         if name in EPOCHS and plan.epoch is None:
             plan.epoch = Count(place, name)
         elif (name in STEPS or name in INNER) and plan.step is None:
             plan.step = Count(place, name)
     counters = [count.part for count in (plan.epoch, plan.step) if count is not None]
-    return Headings(names, plan, single) if 0 in counters else None
+    return Headings(names, plan, single) if 0 in counters or (trials and counters) else None
 
 
 class HeadedTable:
@@ -168,7 +170,7 @@ class HeadedTable:
         if len(cells) < len(names) - (0 if single else 1) or (single and len(cells) != len(names)):
             self._odd += 1
             return None
-        counts = [_SHARE.sub(r"\1", cell) for cell in cells[:COUNTERS_AMONG]]
+        counts = [_SHARE.sub(r"\1", cell) for cell in cells]
         counters = [count.part for count in (plan.epoch, plan.step) if count is not None]
         if not all(is_count(counts[part]) for part in counters) if counters else cells[0] != "all":
             self._odd += 1
