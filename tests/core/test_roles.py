@@ -181,6 +181,8 @@ def test_one_series_a_role() -> None:
         (["avg_loss", "loss"], "loss/train", "loss"),
         (["smooth_loss", "train/CE loss"], "loss/train", "train/CE loss"),
         (["train_loss_epoch", "train_loss_step"], "loss/train", "train_loss_step"),
+        (["train loss", "val loss", "loss"], "loss/train", "loss"),  # nanoGPT
+        (["train_loss", "loss"], "loss/train", "train_loss"),
         (["mean_grad_norm"], "grad_norm", "mean_grad_norm"),
         # Validation before test.
         (["test_loss", "val_loss"], "loss/val", "val_loss"),
@@ -190,6 +192,11 @@ def test_one_series_a_role() -> None:
 def test_which_of_several_has_the_role(names: list[str], role: str, chosen: str | None) -> None:
     found = choose([("train", name) for name in names])
     assert found.get(role, (None, None))[1] == chosen
+
+
+def test_other_ranks_have_no_role_wherever_their_folder_is() -> None:
+    tables = ("job-7/rank00001/train", "job-7/train", "rank3")
+    assert choose([(table, "loss") for table in tables]) == {"loss/train": ("job-7/train", "loss")}
 
 
 def test_each_choice_has_a_reason() -> None:
@@ -220,6 +227,8 @@ def test_each_choice_has_a_reason() -> None:
         ("loss_min", None, None),
         ("loss", "loss/train", None),
         ("mfu %", None, "%"),
+        ("metrics/precision(B)", None, None),
+        ("memory (G)", "gpu_memory", "GiB"),
         ("class s", None, None),
         ("tracked_stats/imgs_sec", None, "images/s"),
         ("Timing/total_sec", None, "s"),

@@ -39,7 +39,7 @@ _LOOKUP = {
 }
 _WORDS = re.compile(r"[^0-9a-z]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_RANK = re.compile(r"rank\d+(/|$)")
+_RANK = re.compile(r"(?:^|(?<=/))rank\d+(?:/|$)")
 _IN_BRACKETS = re.compile(r"\(([^()]{1,20})\)\s*$")
 _OUTPUT = re.compile(r"\bnet output #?\d+:?")
 """Caffe numbers the outputs of the net."""
@@ -120,6 +120,8 @@ def unit_of(name: str, role: str | None = None) -> str | None:
     bracket = _IN_BRACKETS.search(name)
     if bracket is not None:
         inside = bracket[1].strip()
+        if len(inside) == 1 and inside.isupper() and role != "gpu_memory":
+            return None  # ultralytics: precision of boxes (B), masks (M), poses (P)
         return UNITS.get(inside.lower(), inside if "/" in inside or inside == "%" else None)
     words = _cut(_CAMEL.sub("_", name))
     if role == "throughput":
@@ -265,18 +267,21 @@ def choose_all(
         given: Roles that a person has given to series; `none`: it has none, whatever its name.
     """
     given = given or {}
-    series = [each for each in series if not _RANK.match(each[0])]
+    series = [each for each in series if not _RANK.search(each[0])]
     chosen = {each: Choice(given[each], "") for each in series if given.get(each, "none") != "none"}
     taken = {choice.role for choice in chosen.values()}
     candidates = [each for each in series if each not in given]
-    best: dict[str, tuple[int, tuple[str, str], Match]] = {}
+    best: dict[str, tuple[tuple[int, bool], tuple[str, str], Match]] = {}
+    evaluated = {table for table, name in candidates if _is_of(name, "val")}
     for table, name in candidates:
         match = role_of(name, table)
         if match is None or match.role in taken:
             continue
         # `balanced_accuracy` is worth more on data that was not trained on.
         of_val = match.role in BOTH and table.rpartition("/")[2] == "val"
-        preference = match.preference - of_val
+        # nanoGPT evaluates on training data too: `train loss` and `val loss` beside `loss`.
+        estimated = table in evaluated and _is_of(name, "train")
+        preference = match.preference - of_val, estimated
         if match.role not in best or preference < best[match.role][0]:
             best[match.role] = (preference, (table, name), match)
     for role, (_, each, match) in best.items():
@@ -287,6 +292,11 @@ def choose_all(
         if role not in taken and role not in best and each not in chosen:
             chosen[each] = Choice(role, why)
     return chosen
+
+
+def _is_of(name: str, split: str) -> bool:
+    """Whether the name of a series itself says that it is of a part of the data."""
+    return _take_split(_cut(_CAMEL.sub("_", name))) == split
 
 
 def _parts(
