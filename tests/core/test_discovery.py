@@ -8,6 +8,7 @@ import pytest
 from traintop.errors import PathError
 from traintop.sources.checkpoints import step_of
 from traintop.sources.discovery import Discovery, discover
+from traintop.sources.filesystem import needs_polling
 from traintop.sources.newest import find_runs, newest_run
 
 ROW = '{"step": 1, "loss": 2.0}\n'
@@ -99,6 +100,26 @@ def test_files_of_other_formats(tmp_path: Path) -> None:
     }
     assert "zip" in dict(discover(tmp_path).left_out)[tmp_path / "data.log"]
     assert [file.alone for file in discover(tmp_path).files].count(True) >= 1
+
+
+def test_what_is_no_file_is_left_alone(tmp_path: Path) -> None:
+    make(tmp_path, "run.log", "folder.log/", "inner/")
+    os.mkfifo(tmp_path / "pipe.log")
+    links = {"zero.log": "/dev/zero", "self.log": "self.log", "later.log": "gone", "up": ".."}
+    for name, target in links.items():
+        (tmp_path / name).symlink_to(target)
+    discovery = Discovery(tmp_path)
+    paths = discovery.paths
+    assert [file.path.name for file in paths.files] == ["run.log"]
+    assert {path.name for path, _ in paths.left_out} == {"pipe.log", "zero.log"}
+    assert not needs_polling(tmp_path / "self.log")
+    make(tmp_path, "gone")
+    assert [file.path.name for file in discovery.refresh()] == ["later.log"]
+    with pytest.raises(PathError, match="this is a device"):
+        discover(tmp_path / "zero.log")
+    (tmp_path / "gone").unlink()
+    with pytest.raises(PathError, match="a link to gone, which does not exist"):
+        discover(tmp_path / "later.log")
 
 
 def test_tables_are_unique(tmp_path: Path) -> None:

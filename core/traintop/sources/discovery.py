@@ -262,6 +262,9 @@ class Discovery:
         metrics, log, maybe = (bool(p.fullmatch(name)) for p in (_METRICS, _LOG, _MAYBE))
         if not (metrics or log or maybe):
             return
+        if not path.is_file():
+            self._note_irregular(path)
+            return
         try:
             head = head_of(path)
         except OSError as error:
@@ -287,6 +290,14 @@ class Discovery:
             self._passed.add(path)
         else:
             self._undecided.add(path)  # Its first line is still being written.
+
+    def _note_irregular(self, path: Path) -> None:
+        """Leave alone what is no file: a pipe is emptied by reading, a device has no end."""
+        if not path.exists():
+            self._undecided.add(path)  # What a link points to may come.
+        elif not path.is_dir():
+            self._passed.add(path)
+            self._left_out[path] = "a pipe or a device; name it to read it"
 
     def _consider_store(self, path: Path, store: Store) -> None:
         """Follow a tracker's file; the event files of a folder are followed together."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -29,7 +30,8 @@ def needs_polling(path: Path) -> bool:
         mounts = MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return False
-    kind = _file_system(path.absolute().resolve(), mounts)
+    # Of a link that points to itself `Path.resolve` raises.
+    kind = _file_system(Path(os.path.realpath(path)), mounts)
     return kind in POLLED or kind.startswith("fuse")
 
 

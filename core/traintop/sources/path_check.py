@@ -22,7 +22,11 @@ def check_readable(path: Path) -> None:
                 pass
         elif path.is_file():
             head_of(path)
+        elif path.is_block_device() or (path.is_char_device() and not _is_terminal(path)):
+            raise PathError(f"{path}: this is a device; give a run's folder, or a file of metrics")
     except FileNotFoundError:
+        if path.is_symlink():
+            raise PathError(f"{path}: a link to {path.readlink()}, which does not exist") from None
         raise PathError(f"{path}: no such file or folder{_similar(path)}") from None
     except PermissionError:
         raise PathError(
@@ -30,6 +34,14 @@ def check_readable(path: Path) -> None:
         ) from None
     except OSError as error:
         raise PathError(f"{path}: {error.strerror or error}") from None
+
+
+def _is_terminal(path: Path) -> bool:
+    opened = os.open(path, os.O_RDONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        return os.isatty(opened)
+    finally:
+        os.close(opened)
 
 
 def check_format(path: Path) -> None:
