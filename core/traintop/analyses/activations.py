@@ -93,16 +93,15 @@ class ActivationWatch(TorchFunctionMode):
         name = getattr(func, "__name__", "")
         kind = _kind(name, args, kwargs)
         given = args[0] if args else kwargs.get("input")
-        axis = _unit_axis(args, kwargs)
         before: torch.Tensor | None = None
         if kind is not None and self._running and isinstance(given, torch.Tensor):
             # In place, it would overwrite what it is given.
             before = given.detach().clone() if _in_place(name, args, kwargs) else given.detach()
         output = func(*args, **kwargs)
         if isinstance(output, torch.Tensor):
-            _remember_axis(name, axis, given, output)
+            _remember_axis(name, args, kwargs, output)
             if kind is not None and before is not None:
-                at = axis if axis is not None else (1 if output.ndim >= 4 else output.ndim - 1)
+                at = getattr(output, _AXIS, 1 if output.ndim >= 4 else output.ndim - 1)
                 self._seen(self._name(kind), kind, before, output.detach(), at)
         return output
 
@@ -156,19 +155,26 @@ def _unit_axis(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int | None:
     return None
 
 
-def _remember_axis(name: str, axis: int | None, given: Any, output: torch.Tensor) -> None:
+def _remember_axis(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any], output: torch.Tensor
+) -> None:
     """Mark the axis of a tensor along which its units lie.
 
     Convolutions have channels along axis 1, linear layers features along the last; shape alone does
     not tell, since both give three axes (Conv1d, a transformer) and four (Conv2d, ConvNeXt's MLP).
     """
-    same = isinstance(given, torch.Tensor) and given.shape == output.shape
+    given = args[0] if args else kwargs.get("input")
+    known: int | None
     if name.startswith("conv") or name in _CHANNELS_FIRST:
-        known: int | None = 1
+        known = 1
     elif name in _FEATURES_LAST:
         known = output.ndim - 1
-    elif name not in _REARRANGE and (same or "pool" in name or name in ("cat", "interpolate")):
-        known = axis
+    elif name not in _REARRANGE and (
+        (isinstance(given, torch.Tensor) and given.shape == output.shape)
+        or "pool" in name
+        or name in ("cat", "interpolate")
+    ):
+        known = _unit_axis(args, kwargs)
     else:
         known = None
     if known is not None and known < output.ndim:

@@ -37,14 +37,13 @@ EXACT_IN_FLOAT32 = 1 << 24
 
 @dataclass(kw_only=True)
 class _Layer:
-    """The counts of one layer so far; `alive` has shape (units,)."""
+    """The counts of one layer so far."""
 
     kind: str
-    units: int
-    alive: torch.Tensor
-    silent: float = 0.0
-    """Values without activation (ReLU and the like) or saturated (tanh and the like)."""
-    values: int = 0
+    silent: torch.Tensor
+    """Shape (units,): values without activation (ReLU and the like) or saturated (tanh ...)."""
+    values: int
+    """Of all units."""
     nan: bool = False
     varying: bool = False
     """The number of units changes from batch to batch: that axis holds none."""
@@ -145,16 +144,15 @@ def _count(
     else:
         values, low, high = after, -tolerance if kind in SMOOTH else 0.0, 0.0
     silent = _count_between(values.reshape(values.shape or (1,)), low, high, axis, room)
-    alive = silent < values.numel() / max(len(silent), 1)
     layer = layers.get(name)
     if layer is None:
-        layer = layers[name] = _Layer(kind=kind, units=len(alive), alive=alive)
-    if len(alive) != layer.units:
+        layer = layers[name] = _Layer(kind=kind, silent=silent, values=values.numel())
+    elif len(silent) != len(layer.silent):
         layer.varying = True
         return
-    layer.alive |= alive
-    layer.silent += float(silent.sum())
-    layer.values += values.numel()
+    else:
+        layer.silent += silent
+        layer.values += values.numel()
     # A sum takes one pass and no memory; that of infinities is NaN, too.
     layer.nan = layer.nan or (bool(after.sum().isnan()) and bool(after.isnan().any()))
 
@@ -173,20 +171,14 @@ def _count_between(
     rest = [dim for dim in range(values.ndim) if dim != axis % values.ndim]
     exact = torch.float32 if values.numel() <= EXACT_IN_FLOAT32 else torch.float64
 
-    def count() -> torch.Tensor:
-        summed = mask.sum(rest, dtype=exact) if rest else mask.to(exact)
-        return summed.double()
-
     if low == high:
-        torch.ne(values, low, out=mask)
-        units = values.shape[axis]
-        return values.numel() / max(units, 1) - count()
-    torch.ge(values, low, out=mask)
-    reached = count()
-    if high == math.inf:
-        return reached
-    torch.gt(values, high, out=mask)
-    return reached - count()
+        torch.eq(values, low, out=mask)
+    elif high == math.inf:
+        torch.ge(values, low, out=mask)
+    else:  # One sum and no second mask: what lies within is what clamping leaves alone.
+        torch.clamp(values, low, high, out=mask)
+        torch.eq(mask, values, out=mask)
+    return (mask.sum(rest, dtype=exact) if rest else mask.to(exact)).double()
 
 
 def _joined(counted: Sequence[Mapping[str, _Layer]]) -> dict[str, _Layer]:
@@ -197,25 +189,27 @@ def _joined(counted: Sequence[Mapping[str, _Layer]]) -> dict[str, _Layer]:
             before = joined.setdefault(name, layer)
             if before is layer:
                 continue
-            before.silent += layer.silent
-            before.values += layer.values
             before.nan = before.nan or layer.nan
-            before.varying = before.varying or layer.varying or before.units != layer.units
+            same = len(before.silent) == len(layer.silent)
+            before.varying = before.varying or layer.varying or not same
             if not before.varying:
-                before.alive |= layer.alive.to(before.alive.device)
+                before.silent += layer.silent.to(before.silent.device)
+                before.values += layer.values
     return joined
 
 
 def _row(name: str, layer: _Layer) -> dict[str, Any]:
-    dead_units = cast("list[int]", (~layer.alive).nonzero().flatten().tolist())
-    share = layer.silent / max(layer.values, 1)
+    units = len(layer.silent)
+    dead = layer.silent >= layer.values / max(units, 1)
+    dead_units = cast("list[int]", dead.nonzero().flatten().tolist())
+    share = float(layer.silent.sum()) / max(layer.values, 1)
     saturates = layer.kind in SATURATED_AT
     return {
         "name": name,
         "kind": layer.kind,
-        "units": layer.units,
+        "units": units,
         "dead": len(dead_units),
-        "dead_fraction": len(dead_units) / max(layer.units, 1),
+        "dead_fraction": len(dead_units) / max(units, 1),
         "dead_units": dead_units,
         "saturated_fraction": share if saturates else 0.0,
         "zero_fraction": 0.0 if saturates else share,
