@@ -23,6 +23,8 @@ _LOADERS = re.compile(
     re.IGNORECASE,
 )
 _NAMES_DATA = re.compile(r"load|data", re.IGNORECASE)
+WRITTEN = "Written by `traintop analyze --init`"
+"""In the docstring of the target files that are written."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ class Source:
     """Relative to the project."""
     tree: ast.Module
     constants: dict[str, str] = field(default_factory=dict[str, str])
-    """Source of what is bound to a literal: names of the file, and `args.x` by their defaults."""
+    """Source of what is bound to a literal: names of the file, parameters of its functions and
+    options of the command line (`args.x`) by their defaults."""
     runs_when_imported: int | None = None
     """The line of a call or a loop that an import would run."""
 
@@ -121,6 +124,8 @@ def _sources(folder: Path) -> Iterator[Source]:
                     tree = ast.parse(path.read_bytes())
             except (OSError, SyntaxError, ValueError, RecursionError):
                 continue  # not ours to complain about: it may be a template or Python 2
+            if WRITTEN in (ast.get_docstring(tree) or ""):
+                continue  # a target file: its calls are guesses themselves
             source = Source(path.relative_to(folder), tree)
             source.constants = _constants(tree)
             source.runs_when_imported = _runs(tree)
@@ -136,14 +141,39 @@ def _constants(tree: ast.Module) -> dict[str, str]:
                 for each in node.targets
                 if isinstance(each, ast.Name)
             }
+    spaces = {"args", *_parsed_arguments(tree)}
     for call in _calls(tree):
         default = next((word.value for word in call.keywords if word.arg == "default"), None)
         if _last_name(call.func) != "add_argument" or default is None or not _is_literal(default):
             continue
         options = [each.value for each in call.args if isinstance(each, ast.Constant)]
         for option in options:
-            found[f"args.{str(option).lstrip('-').replace('-', '_')}"] = ast.unparse(default)
-    return found
+            name = str(option).lstrip("-").replace("-", "_")
+            found |= {f"{space}.{name}": ast.unparse(default) for space in spaces}
+    return _defaults(tree) | found
+
+
+def _parsed_arguments(tree: ast.Module) -> Iterator[str]:
+    """What the arguments of the command line are called."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
+            continue
+        if _last_name(node.value.func) == "parse_args":
+            yield from (each.id for each in node.targets if isinstance(each, ast.Name))
+
+
+def _defaults(tree: ast.Module) -> dict[str, str]:
+    """The defaults of functions' parameters, where all that have the name agree."""
+    found: dict[str, set[str]] = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.FunctionDef):
+            continue
+        named = node.args.args
+        for each, default in zip(reversed(named), reversed(node.args.defaults), strict=False):
+            found.setdefault(each.arg, set()).add(ast.unparse(default))
+            if not _is_literal(default):
+                found[each.arg].add("")  # unknown
+    return {name: texts.pop() for name, texts in found.items() if len(texts) == 1}
 
 
 def _runs(tree: ast.Module) -> int | None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from traintop.errors import AnalysisError
-from traintop.project_scan import CLASS_COUNTS, Definition, Project, Source, scan
+from traintop.project_scan import CLASS_COUNTS, WRITTEN, Definition, Project, Source, scan
 
 DEFAULT_NAME = "traintop_target.py"
 
 _HEAD = '''\
 """What traintop analyses: how this project's model, data, loss and optimizer are built.
 
-Written by `traintop analyze --init` from the sources of this folder, which were read, not run.
+{written} from the sources of this folder, which were read, not run.
 Every guess says where it comes from: look it through. Then, for instance:
 
     traintop analyze --list
@@ -21,7 +21,7 @@ Every guess says where it comes from: look it through. Then, for instance:
 
 '''
 _NO_DATA = """\
-        # No function was found that builds a loader. Give batches here (a DataLoader, or a list),
+        # No function was found that builds the loaders. Give batches here (a DataLoader, a list),
         # or record a few in the training, `Recorder(model, optimizer, keep_batches=4)` and
         # `recorder.keep(batch)` in the loop, and name the run with `--run DIR`.
         # train=...,
@@ -79,7 +79,9 @@ def target_text(project: Project, name: str, root: str | None = None) -> str:
     if folders:
         imports[:0] = ["import sys", "from pathlib import Path", ""]
         imports += ["", *folders]
-    text = _HEAD.format(name=name) + "\n".join([*imports, "", "", "def target() -> Target:", *body])
+    text = _HEAD.format(name=name, written=WRITTEN) + "\n".join(
+        [*imports, "", "", "def target() -> Target:", *body]
+    )
     return text.rstrip() + "\n"
 
 
@@ -157,7 +159,7 @@ def _unsure(found: Definition, unsure: list[str]) -> list[str]:
         return []
     line = f" (line {found.call.line} has it so)" if found.call is not None else ""
     text = f"fill in for {found.name}: {', '.join(unsure)}{line}".replace('"', "'")
-    return [f"    # {text}", f"    raise NotImplementedError({text!r})  # then take this line away"]
+    return [f"    raise NotImplementedError({text!r})", "    # ... and take that line away."]
 
 
 def _data_lines(loaders: Definition | None) -> str:

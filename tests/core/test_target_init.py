@@ -179,3 +179,22 @@ def test_a_link_that_leads_nowhere_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / ".#train.py").symlink_to("someone@host.1234")
     (tmp_path / "odd.py").write_text("PATTERN = '\\d'\n")
     assert "import Net" in written(tmp_path)
+
+
+def test_defaults_of_parameters_and_options_are_taken_under_any_name(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(
+        "import argparse, torch\n"
+        "parser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--weight-decay', type=float, default=0.2)\n"
+        "class Net(torch.nn.Module): ...\n"
+        "def main(lr=0.03, betas=None, eps=1e-7):\n"
+        "    cli = parser.parse_args()\n"
+        "    net = Net()\n"
+        "    torch.optim.AdamW(net.parameters(), lr=lr, eps=eps, weight_decay=cli.weight_decay)\n"
+        "def other(eps=1e-6): ...\n"
+    )
+    assert "AdamW(params, lr=0.03, weight_decay=0.2)" in write_target(tmp_path).read_text()
+    again = write_target(tmp_path, tmp_path / "again.py").read_text()
+    assert again == (tmp_path / "traintop_target.py").read_text().replace(
+        "traintop_target", "again"
+    )
