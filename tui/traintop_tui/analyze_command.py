@@ -15,7 +15,7 @@ from traintop.job_events import JobEvent, Log, Progress
 from traintop.jobs import TIME_LIMIT, run, summary
 from traintop.launch import is_hugging_face, make_request, recorded_target
 from traintop.live_throughput import LiveThroughput, followed
-from traintop.session import read_whole
+from traintop.opening import read_whole
 from traintop.settings import Settings
 from traintop.sources.text import clean
 from traintop.target_file import write_target
