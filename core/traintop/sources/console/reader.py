@@ -174,6 +174,8 @@ class ConsoleReader:
             line: One state of a line, without control sequences.
             flat: The same with runs of blanks made one.
         """
+        if not flat or flat.isspace():
+            return self.step
         self._number += 1
         if len(flat) > MAX_LINE:
             return self.step
