@@ -252,7 +252,7 @@ def flair() -> tuple[list[str], Expected]:
             f"2021-01-01 10:00:00,123 EPOCH {e} done: loss {0.5:.4f} - lr: 0.1000000",
             f"2021-01-01 10:00:00,123 DEV : loss {0.3 - e / 10:.6f} - f1-score (micro avg)  0.9{e}",
         ]
-    return lines, {"lr": (22, 200), "val:loss": (2, 200)}
+    return lines, {"lr": (20, 200), "val:loss": (2, 200)}
 
 
 @log

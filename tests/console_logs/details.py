@@ -166,3 +166,33 @@ def trials_of_a_search() -> tuple[list[str], Expected]:
             "",
         ]
     return lines, {"loss": (15, 15)}
+
+
+@log
+def means_of_an_epoch_beside_its_steps() -> tuple[list[str], Expected]:
+    lines: list[str] = []
+    for e in range(1, 4):
+        lines += [
+            f"train_inner | epoch {e:03d}: {i} / 100 loss={9 / (e * 100 + i):.5f}, "
+            f"num_updates={e * 100 - 100 + i}, lr=0.001"
+            for i in range(10, 101, 10)
+        ]
+        lines.append(f"train | epoch {e:03d} | loss {8 / e:.3f} | num_updates {e * 100} | lr 0.001")
+    return lines, {"loss": (30, 300), "lr": (30, 300)}
+
+
+@log
+def epoch_and_step_before_bars() -> tuple[list[str], Expected]:
+    lines = [
+        f"{e}|{(e - 1) * 20 + i}|Loss: {2 / i:.4f}: {i * 5:3d}%|#  | {i}/20 [00:01<00:09, 1.01s/it]"
+        for e in (1, 2)
+        for i in range(1, 21)
+    ]
+    return ["epochs: 2", "optimizer:", "  lr: 0.0003", *lines], {"Loss": (40, 40)}
+
+
+@log
+def columns_in_groups() -> tuple[list[str], Expected]:
+    lines = ["ep  | train_loss val_loss | train_acc val_acc", "-" * 44]
+    lines += rep(20, lambda i: f"{i:3d} | {2 - i / 20:.4f} {2.1 - i / 20:.4f} | 0.5123 0.4123")
+    return lines, {"train_loss": (20, 19), "val_loss": (20, 19), "val_acc": (20, 19)}

@@ -21,7 +21,7 @@ UNNAMED = "index"
 LONGEST_NAME = 120
 """Characters of a column's name; a sentence that is longer is none."""
 
-_SENTENCE = re.compile(r"[.!?:] |[{}=<>]|\w+ \w+ \w+ \w+ \w+")
+_SENTENCE = re.compile(r"[!?:] |\w{5}\. |[{}=<>]|\w+ \w+ \w+ \w+ \w+")
 EPISODES = ("r", "l", "t")
 """The columns of a gym monitor: return, length and time of an episode."""
 
@@ -130,6 +130,8 @@ def recognise(head: str, *, named_so: bool) -> Dialect | None:
             return None  # words, as they stand in any text
     elif (not comments and len(rows) < 3) or not all(map(_is_filled, itertools.chain(*rows))):
         return None
+    if dialect.delimiter == BLANKS and not any(len(row) == width for row in rows):
+        return None  # names of several words, which single blanks do not part
     return dialect if _is_table(rows, width) else None
 
 

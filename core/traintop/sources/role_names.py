@@ -10,7 +10,8 @@ from __future__ import annotations
 # `loss` and `accuracy` have a train and a val role each.
 NAMES: dict[str, str] = {
     "loss": (
-        "loss total_loss loss_total lm_loss reduced_loss loss_step step_loss batch_loss "
+        "loss total_loss loss_total loss_total_loss lm_loss reduced_loss loss_step step_loss "
+        "batch_loss "
         "loss_epoch epoch_loss loss_batch loss_iter iter_loss overall_loss loss_all loss_sum "
         "sum_loss objective_loss net_loss ce_loss loss_ce cross_entropy cross_entropy_loss "
         "loss_cross_entropy cross_entropyloss xent crossentropy ce logloss log_loss mlogloss "
@@ -32,7 +33,8 @@ NAMES: dict[str, str] = {
         "learning_rate_pg0 optimizer_lr optim_lr optim_learning_rate lr_adam lr_adamw lr_sgd "
         "lr_rmsprop lr_lion lr_adafactor lr_muon lr_adam_pg0 lr_adamw_pg0 lr_sgd_pg0 "
         "lr_adamw_group0 lr_adam_group0 lr_sgd_group0 lr_decoupledadamw_group0 base_lr current_lr "
-        "learningrate lr_rate step_lr lrate optim_learning_rate_group_0 lr_0_0 last_lr eta_lr"
+        "learningrate lr_rate step_lr lrate optim_learning_rate_group_0 lr_0_0 last_lr eta_lr "
+        "optim0_lr0 optim_lr_group_0 optim_learning_rate_group0 x_lr0 l_r"
     ),
     "grad_norm": (
         "grad_norm gradient_norm gnorm grad_norm_total total_grad_norm global_grad_norm gradnorm "
@@ -94,7 +96,8 @@ NAMES: dict[str, str] = {
         "ep_rew rollout_ep_rew eprew episode_reward episode_return episodic_return ep_ret "
         "ep_reward env_runners_episode_return env_runners_episode_reward charts_episodic_return "
         "sampler_results_episode_reward reward return rewards returns rollout_return_history "
-        "rollout_return ep_return total_reward score critic_rewards reward_total"
+        "rollout_return ep_return total_reward score critic_rewards reward_total "
+        "eprewmean"
     ),
     "tokens": (
         "tokens num_tokens n_tokens total_tokens tokens_total num_input_tokens_seen tokens_seen "

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from traintop.sources.console.family import HELD_OF_FAMILY, Family
 from traintop.sources.console.position import Position
+from traintop.sources.console.vocabulary import is_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +66,8 @@ class Admission:
         self._unplaced: list[Record] = []
         """Records that wait for the progress bar that tells their step."""
         self._cadence = 0.0
+        self._names: set[str] = set()
+        """Of the measurements of the family that was believed first."""
         self._epoch = 0.0
         """The epoch of the newest record that a progress bar has placed."""
         self._bar_total = 0.0
@@ -149,6 +152,7 @@ class Admission:
         self._rank = min(ranks, default=None)
         own = [record for record in held if self._families[record.family] is family]
         self._by_result = any(record.result for record in own)
+        self._names = {name for record in own if record.split is None for name in record.names()}
         counts = any(record.count is not None for record in own)
         early: list[Record] = []  # stand at the first step, which they come before
         for record in held:
@@ -171,6 +175,10 @@ class Admission:
 
     def _admit_counted(self, family: Family, record: Record) -> None:
         record.secondary = family.secondary = True
+        if self._sums_up(record):
+            family.held.append(record)
+            self._set_aside(family, record, "epoch")
+            return
         if record.metric and not self._strays(record):
             family.believed = True
             self._believe(family, record)
@@ -198,6 +206,12 @@ class Admission:
         """Whether a record stands before the newest of its table."""
         return record.count is not None and record.count < self._rows.last_step(self._table(record))
 
+    def _sums_up(self, record: Record) -> bool:
+        """Whether a record says of an epoch what others say within it: means of the same name."""
+        if record.epoch is None or record.split is not None or record.values is not None:
+            return False
+        return any(is_result(name) and name in self._names for name in record.names())
+
     def _strays(self, record: Record) -> bool:
         """Whether a record of a family not known stands before the newest of its table, or far
         beyond all that was seen.
@@ -219,12 +233,14 @@ class Admission:
         if len(family.steps) >= 3:
             self._set_aside(family, record)
 
-    def _set_aside(self, family: Family, record: Record) -> None:
+    def _set_aside(self, family: Family, record: Record, name: str = "") -> None:
         """Believe a family late: its records go to a table of their own, in their order."""
         if self._side_tables >= SIDE_TABLES:
             return
         self._side_tables += 1
-        name = "_".join("".join(c if c.isalnum() else " " for c in record.names()[0]).split())
+        name = name or "_".join(
+            "".join(c if c.isalnum() else " " for c in record.names()[0]).split()
+        )
         family.table = f"{self._main}/{name[:32] or 'other'}"
         family.believed = True
         held = list(family.held)

@@ -25,6 +25,7 @@ _AFTER = re.compile(r"\s*(?:[Aa]fter|[Aa]t|[Ii]n)?\s*$")
 _COUNTED = re.compile(r"\s(iteration|step|epoch|update|batch)(?:s|es)?\b")
 _VALUE = re.compile(r"\s+-?\d+\.\d")
 _NUMBERED = re.compile(r":\s+-?\d+\.\d")
+_PIPED = re.compile(r"\|\d+\|[A-Za-z]")
 _DARKNET = re.compile(r":\s-?[\d.]+,\s-?[\d.]+ [a-z]")
 
 
@@ -106,6 +107,15 @@ def count(field: Field, opener: str, after: str, previous: Field | None, line_af
         if field.leads and not opener and re.match(r":(?:\t|\s{2,})[A-Za-z]", after):
             field.counter = "step"  # CatBoost
         elif field.leads and not opener and _DARKNET.match(line_after):
+            field.counter = "step"
+        elif field.leads and not opener and _PIPED.match(line_after):
+            field.counter = "epoch"  # torchtune: `1|120|Loss: 0.53`
+        elif (
+            previous is not None
+            and previous.leads
+            and previous.counter == "epoch"
+            and field.before == after[:1] == "|"
+        ):
             field.counter = "step"
         elif previous is not None and previous.counter and bracketed and after[:1] in ("]", ")"):
             field.counter = "#"

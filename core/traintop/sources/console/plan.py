@@ -251,6 +251,8 @@ def _find_counters(plan: Plan, fields: Sequence[Field]) -> None:
             continue
         name = normal(field.counter)
         if name in EPOCHS:
+            if name == "epochs" and len(fields) == 1 and field.explicit and field.total < 0:
+                continue  # how many there are to be
             if plan.epoch is None:
                 total = 2 * field.total + 1 if field.total >= 0 else 0
                 plan.epoch = Count(2 * field.index + 1, name, total)

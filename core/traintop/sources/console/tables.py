@@ -106,6 +106,20 @@ def _last(name: str) -> str:
     return normal(name.rpartition("/")[2])
 
 
+def _spread(names: tuple[str, ...], cells: list[str]) -> tuple[tuple[str, ...], list[str]]:
+    """Part cells that hold several values below as many words, single blanks between them."""
+    if not any(" " in cell for cell in cells):
+        return names, cells
+    each = [
+        (words, values)
+        if len(words := name.split(" ")) == len(values := cell.split(" ")) > 1
+        and all(map(NUMBER_OR_SPELLED.fullmatch, values))
+        else ([name], [cell])
+        for name, cell in zip(names, cells, strict=True)
+    ]
+    return tuple(w for words, _ in each for w in words), [v for _, values in each for v in values]
+
+
 class Headings(NamedTuple):
     """The names of the columns of a table."""
 
@@ -164,7 +178,9 @@ class HeadedTable:
         names, plan, single = self._headings
         body = line[prefix_of(line).end :].strip().removeprefix("|").strip()
         cells = [cell for cell in (body.split(" ") if single else _CELLS.split(body)) if cell]
-        if len(cells) > len(names):
+        if len(cells) == len(names):
+            names, cells = _spread(names, cells)
+        elif len(cells) > len(names):
             words = tuple(word for name in names for word in name.split(" "))
             names = words if len(words) == len(cells) else names
         if len(cells) < len(names) - (0 if single else 1) or (single and len(cells) != len(names)):
