@@ -69,7 +69,8 @@ def runs_in(folder: Path, folders: float = math.inf) -> list[Path]:
     here = [path.name for path in _entries(folder)]
     if any(name.endswith(RECORDS) for name in here):
         return []
-    if len(stores := found.store_runs()) > 1:
+    stores = next(iter(found.store_runs()), [])
+    if len(stores) > 1:
         return sorted(stores)
     if records := _folders_of(found.record_files()):
         return records

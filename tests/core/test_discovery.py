@@ -267,11 +267,35 @@ def test_checkpoints_in_order(tmp_path: Path) -> None:
 
 
 def test_bounded_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("traintop.sources.discovery.MAX_ENTRIES", 10)
-    make(tmp_path, "a.jsonl", *(f"many/{i}.bin" for i in range(30)))
+    monkeypatch.setattr("traintop.sources.folder_watch.MAX_ENTRIES", 10)
+    make(tmp_path, "a.jsonl", *(f"many/{i}.dat" for i in range(30)))
     paths = discover(tmp_path)
     assert len(paths.files) == 1
     assert dict(paths.left_out) == {tmp_path / "many": "more than 10 files and folders"}
+
+
+def test_what_is_of_no_run_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("traintop.sources.folder_watch.MAX_ENTRIES", 10)
+    passing = [".metrics.jsonl.new", "metrics.jsonl~", ".metrics.jsonl.swp", "a.jsonl.tmp"]
+    make(tmp_path, "train.log", *passing, *(f"image{i:03}.png" for i in range(30)))
+    make(tmp_path, *(f"images/{i}.png" for i in range(30)), ".hidden/b.jsonl")
+    (tmp_path / "latest").symlink_to(tmp_path / "images", target_is_directory=True)
+    (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "loop.log").symlink_to("loop.log")
+    watched = Discovery(tmp_path)
+    assert [file.path.name for file in watched.paths.files] == ["train.log"]
+    assert not watched.paths.left_out
+    assert watched.refresh() == []
+
+
+def test_folders_of_many_entries_are_not_listed_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("traintop.sources.folder_watch.MAX_LISTED", 20)
+    make(tmp_path, "a.jsonl", *(f"many/{i}.png" for i in range(30)), "then/b.jsonl")
+    paths = discover(tmp_path)
+    assert [file.path.name for file in paths.files] == ["a.jsonl"]
+    assert "more than 20" in dict(paths.left_out)[tmp_path / "then"]
 
 
 def test_the_newest_run(tmp_path: Path) -> None:
@@ -301,8 +325,8 @@ def test_the_newest_run(tmp_path: Path) -> None:
 def test_a_folder_of_too_many_files_still_tells_of_new_ones_of_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("traintop.sources.discovery.MAX_ENTRIES", 20)
-    make(tmp_path, "train_diagnostics.jsonl", *(f"image{number:03}.png" for number in range(30)))
+    monkeypatch.setattr("traintop.sources.folder_watch.MAX_ENTRIES", 20)
+    make(tmp_path, "train_diagnostics.jsonl", *(f"part{number:03}.txt" for number in range(30)))
     watched = Discovery(tmp_path)
     assert "more than 20" in dict(watched.paths.left_out)[tmp_path]
     make(tmp_path, "val_diagnostics.jsonl")

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import os
-import re
-import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from traintop.errors import PathError
 from traintop.sources import trainer_state
 from traintop.sources.checkpoints import CheckpointFile, is_checkpoint, order, step_of
-from traintop.sources.compressed import SUFFIXES
+from traintop.sources.file_names import holds_records, is_log, may_be_log
+from traintop.sources.folder_watch import FolderWatch
 from traintop.sources.layout import KEPT_FILES, OWN_FILES, OWN_RECORDS, SKIPPED_FOLDERS, own_folder
 from traintop.sources.one_run import only_run, other_runs
 from traintop.sources.path_check import check_format, check_readable
 from traintop.sources.registry import STANDARD_INPUT, format_of, head_of, holds_metrics
-from traintop.sources.stores import DATABASES, Store, events_table, file_store, store_of
+from traintop.sources.stores import Store, events_table, file_store, store_of
 from traintop.sources.table_names import RANK, table_of
 from traintop.sources.tail import HEAD
-from traintop.sources.twins import has_training_loss, twin_of
+from traintop.sources.twins import OWN, Twins
+
+if TYPE_CHECKING:
+    import os
 
 MAX_DEPTH = 3
-MAX_ENTRIES = 5000
-SETTLED_NS = 2_000_000_000
 MAX_FILES = 64
 """Files of one run that are followed."""
-
-_PACKED = rf"({'|'.join(map(re.escape, SUFFIXES))})?"
-_METRICS = re.compile(r".*\.(jsonl|ndjson|csv|tsv)" + _PACKED, re.IGNORECASE)
-_LOG = re.compile(r".*\.(log|out|err)" + _PACKED, re.IGNORECASE)
-_MAYBE = re.compile(
-    rf"(.*\.(json|txt|dat)|[^.]+){_PACKED}|.*({'|'.join(map(re.escape, DATABASES))})", re.IGNORECASE
-)
-_TEXT_LOG = re.compile(r".*(log|out|err|train|console|stdio).*\.txt" + _PACKED, re.IGNORECASE)
 
 
 class RunFile(NamedTuple):
@@ -77,15 +68,15 @@ class Discovery:
         self._left_out: dict[Path, str] = {}
         self._undecided: set[Path] = set()  # empty so far, and of a name that tells nothing
         self._passed: set[Path] = set()  # looked into, and none of the run's
-        self._folders: dict[Path, tuple[int, int]] = {}  # -> depth, time of modification
-        self._entries = 0
+        self._folders = FolderWatch()
+        self._twins = Twins()
+        self._waiting: dict[Path, RunFile] = {}  # nothing in them yet, and perhaps twins
         self._only_file = False
         self._own: Path | None = None
         self._with_rows: set[Path] = set()
         self._printed = False
         """Whether one of the files is console text."""
         self._other_runs: set[Path] = set()
-        self._with_loss: set[Path] = set()  # tables and histories that have the training loss
         self._texts: set[Path] = set()
         self._same_curves: dict[Path, str] = {}
         self._with_state: set[Path] = set()  # output folders whose newest history is followed
@@ -104,7 +95,7 @@ class Discovery:
             self._left_out |= (others := other_runs(self._root))
             self._other_runs = set(others)
         # Beside a single file checkpoints are looked for, in its folder and the folders there.
-        self._folders[self._root] = (MAX_DEPTH - 1 if self._only_file else 0, -1)
+        self._folders.add(self._root, MAX_DEPTH - 1 if self._only_file else 0, lasting=True)
         self.refresh()
         if not self._files:
             raise PathError(_holds_no_run(path))
@@ -116,7 +107,7 @@ class Discovery:
             self._root,
             tuple(self._files.values()),
             tuple(order(list(self._checkpoints.values()))),
-            tuple(self._left_out.items()),
+            (*self._left_out.items(), *self._folders.left_out.items()),
             tuple(self._same_curves.items()),
         )
 
@@ -129,90 +120,74 @@ class Discovery:
         if self._own is None and not self._only_file:
             self._own = own_folder(self._root)
             if self._own is not None:
-                self._folders.setdefault(self._own, (0, -1))
+                self._folders.add(self._own, 0, lasting=True)
         pending = list(self._folders)
         while pending:
             folder = pending.pop(0)
             pending += self._scan(folder)
         for path in sorted(self._undecided):
             self._consider(path)
+        self._files |= self._waiting
+        self._waiting.clear()
+        self._leave_out_twins(list(self._files)[before:])
         new = list(self._files)[before:]
-        self._leave_out_twins(new)
         outdone = self._leave_lines()
         return [
-            *(self._files[path] for path in new if path in self._files),
+            *(self._files[path] for path in new),
             *(self._files[path] for path in outdone if path not in new),
         ]
 
     def _leave_out_twins(self, new: list[Path]) -> None:
         """Read no curve twice: what is followed already stays, of new files the better is kept."""
-        for path in new:
-            twin = twin_of(path, self._files)
-            if twin is not None:
-                del self._files[path]
-                self._with_loss.discard(path)
-                self._passed.add(path)
-                self._same_curves[path] = f"not read: {twin.name} has the same curves"
+        kept = [path for path in self._files if path not in new]
+        for path in self._twins.by_preference(new):
+            if self._twins.cannot_tell(path, kept):
+                self._waiting[path] = self._files.pop(path)
+                continue
+            twin = self._twins.of(path, kept)
+            if twin is None:
+                kept.append(path)
+                continue
+            del self._files[path]
+            self._passed.add(path)
+            self._same_curves[path] = f"not read: {twin.name} has the same curves"
 
     def _leave_lines(self) -> list[Path]:
         """Take no curve from text logs where another file has it; return those it is new of.
 
         That file often comes a moment after the log's first lines.
         """
-        if not self._with_loss:
+        logs = sorted(path for path in self._texts if not self._files[path].only_lines)
+        better = self._twins.with_training_loss(self._files) if logs else None
+        if better is None:
             return []
-        better = min(self._with_loss).name
-        logs = sorted(path for path in self._texts if path in self._files)
-        outdone = [path for path in logs if not self._files[path].only_lines]
-        for path in outdone:
+        for path in logs:
             self._files[path] = self._files[path]._replace(only_lines=True)
-            self._same_curves[path] = f"read for its lines alone: {better} has the curves"
-        return outdone
+            self._same_curves[path] = f"read for its lines alone: {better.name} has the curves"
+        return logs
 
     def _scan(self, folder: Path) -> list[Path]:
         """List a folder if it has changed; return the folders in it that are new."""
-        depth, modified = self._folders[folder]
-        try:
-            changed = folder.stat().st_mtime_ns
-            if changed == modified:
-                return []
-            with os.scandir(folder) as entries:
-                listed = sorted(entries, key=lambda entry: (_rank(entry.name), entry.name))
-        except FileNotFoundError:
-            if folder not in (self._root, self._own):
-                del self._folders[folder]  # Should it return, its parent tells.
-            self._forget_checkpoints(folder, set())
+        depth = self._folders.depth(folder)
+        listed = self._folders.changed(folder)
+        if listed is None or depth is None:
             return []
-        except OSError as error:
-            self._left_out[folder] = error.strerror or str(error)
-            return []
-        # A file that comes within the same tick of the file system's clock leaves no trace in the
-        # time, so a folder that has just changed is listed again.
-        settled = time.time_ns() - changed > SETTLED_NS
-        first = modified == -1
-        self._folders[folder] = (depth, changed if settled else -2)
-        self._left_out.pop(folder, None)
-        room = max(MAX_ENTRIES - (self._entries if first else 0), 0)
-        if len(listed) > room:
-            self._left_out[folder] = f"more than {MAX_ENTRIES} files and folders"
-            del listed[room:]
-        self._entries += len(listed) if first else 0
         self._forget_checkpoints(folder, {entry.name for entry in listed})
         found: list[Path] = []
         # What W&B keeps in the folders of a run is in its file as well.
         store = store_of({entry.name for entry in listed})
         closed = store in ("wandb", "mlflow", "dvclive")
         if store in ("mlflow", "dvclive") and not self._only_file:
-            if folder not in self._files:
-                self._add(folder, with_rows=True, table=store)
+            if folder not in self._files and folder not in self._passed:
+                self._add(folder, with_rows=True, table=store, kind=store)
             listed = []
         for entry in listed:
             path = Path(entry.path)
             if is_checkpoint(entry):
                 self._note_checkpoint(entry)
-            elif entry.is_dir(follow_symlinks=False):
-                if not closed and self._enters(path, depth):
-                    self._folders[path] = (depth + 1, -1)
+            elif entry.is_dir():
+                if not closed and not entry.is_symlink() and self._enters(path, depth):
+                    self._folders.add(path, depth + 1)
                     found.append(path)
             elif not self._only_file and path not in self._files and path not in self._passed:
                 self._consider(path)
@@ -222,7 +197,7 @@ class Discovery:
         return (
             depth < MAX_DEPTH
             and folder.name not in SKIPPED_FOLDERS
-            and folder not in self._folders
+            and self._folders.depth(folder) is None
             and folder not in self._other_runs
         )
 
@@ -259,28 +234,16 @@ class Discovery:
         if name == trainer_state.NAME:
             self._consider_state(path)
             return
-        metrics, log, maybe = (bool(p.fullmatch(name)) for p in (_METRICS, _LOG, _MAYBE))
-        if not (metrics or log or maybe):
-            return
         if not path.is_file():
             self._note_irregular(path)
             return
-        try:
-            head = head_of(path)
-        except OSError as error:
-            self._left_out[path] = error.strerror or str(error)
-            self._undecided.add(path)
+        head = self._head(path)
+        if head is None:
             return
-        self._undecided.discard(path)
-        self._left_out.pop(path, None)
-        kind = format_of(path, head)
-        if not head and maybe:
-            self._undecided.add(path)
-        elif holds_metrics(path, head) or (metrics and not head):
-            self._add(path, with_rows=True)
-            if has_training_loss(kind, head):
-                self._with_loss.add(path)
-        elif not head or (kind == "text" and (log or metrics or _TEXT_LOG.fullmatch(name))):
+        kind = format_of(path, head) if head else ""
+        if holds_metrics(path, head) or (holds_records(name) and not head):
+            self._add(path, with_rows=True, kind=kind)
+        elif is_log(name) if not head else kind == "text" and may_be_log(name):
             self._add(path, printed=True)
             self._texts.add(path)
         elif " " in kind:
@@ -289,35 +252,42 @@ class Discovery:
         elif b"\n" in head or len(head) == HEAD:
             self._passed.add(path)
         else:
-            self._undecided.add(path)  # Its first line is still being written.
+            self._undecided.add(path)  # Its first line is still to be written.
 
     def _note_irregular(self, path: Path) -> None:
         """Leave alone what is no file: a pipe is emptied by reading, a device has no end."""
         if not path.exists():
             self._undecided.add(path)  # What a link points to may come.
-        elif not path.is_dir():
+        else:
             self._passed.add(path)
             self._left_out[path] = "a pipe or a device; name it to read it"
 
-    def _consider_store(self, path: Path, store: Store) -> None:
-        """Follow a tracker's file; the event files of a folder are followed together."""
+    def _head(self, path: Path) -> bytes | None:
+        """The first bytes of a file; None if it cannot be read at the moment."""
+        self._undecided.discard(path)
+        self._left_out.pop(path, None)
         try:
-            head = head_of(path)
+            return head_of(path)
         except OSError as error:
             self._left_out[path] = error.strerror or str(error)
             self._undecided.add(path)
+            return None
+
+    def _consider_store(self, path: Path, store: Store) -> None:
+        """Follow a tracker's file; the event files of a folder are followed together."""
+        head = self._head(path)
+        if head is None or {path, path.parent} & self._passed:
             return
-        self._left_out.pop(path, None)
-        self._undecided.discard(path)
         if not head:
             self._undecided.add(path)
         elif (kind := format_of(path, head)) != store:
             self._passed.add(path)
             self._left_out[path] = f"this looks like {kind}"
         elif store == "wandb":
-            self._add(path, with_rows=True, table="history")
-        elif path.parent not in self._files:
-            self._add(path.parent, with_rows=True, table=events_table(path.parent, self._root))
+            self._add(path, with_rows=True, table="history", kind=kind)
+        elif path.parent not in self._files and path.parent not in self._waiting:
+            table = events_table(path.parent, self._root)
+            self._add(path.parent, with_rows=True, table=table, kind=kind)
 
     def _consider_own(self, path: Path) -> None:
         """Follow a file of our own format, if it is of this run and not of one below."""
@@ -330,9 +300,8 @@ class Discovery:
         elif rank and path.name == "layers.jsonl":
             self._left_out[path] = "per-layer statistics are read of rank 0 only"
         elif not rank or path.name in OWN_RECORDS:
-            self._add(path, with_rows=path.name in OWN_RECORDS)
-            if path.name == OWN_RECORDS[0]:
-                self._with_loss.add(path)
+            kind = OWN if path.name == OWN_RECORDS[0] else ""
+            self._add(path, with_rows=path.name in OWN_RECORDS, kind=kind)
 
     def _consider_state(self, path: Path) -> None:
         """Follow the newest of the histories that a training has saved with its checkpoints."""
@@ -344,8 +313,7 @@ class Discovery:
         found = trainer_state.states(folder) if folder.is_relative_to(self._root) else []
         newest = found[-1].path if found else path
         table = table_of(folder / trainer_state.NAME if found else path, self._root)
-        self._add(newest, with_rows=True, table=table)
-        self._with_loss.add(newest)
+        self._add(newest, with_rows=True, table=table, kind="json")
         self._passed.update(state.path for state in found[:-1])
 
     def _add(
@@ -354,6 +322,7 @@ class Discovery:
         with_rows: bool = False,
         table: str | None = None,
         printed: bool = False,
+        kind: str = "",
     ) -> None:
         if len(self._files) >= MAX_FILES:
             self._left_out[path] = f"more than {MAX_FILES} files"
@@ -366,6 +335,8 @@ class Discovery:
         alone = not self._with_rows and not (printed and self._printed)
         self._files[path] = RunFile(path, table, alone=alone)
         self._printed = self._printed or printed
+        if kind:
+            self._twins.add(path, kind, table)
         if with_rows:
             self._with_rows.add(path)
 
@@ -373,13 +344,6 @@ class Discovery:
 def discover(path: Path) -> RunPaths:
     """The files of the run at a path, as they are now. Raises what `Discovery` raises."""
     return Discovery(path).paths
-
-
-def _rank(name: str) -> int:
-    """Files of our own format first, then metrics, then logs: the first to come is kept."""
-    if name in OWN_FILES:
-        return OWN_FILES.index(name)
-    return 10 if _METRICS.fullmatch(name) else 11
 
 
 def _holds_no_run(path: Path) -> str:

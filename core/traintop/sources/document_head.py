@@ -42,16 +42,6 @@ def holds_curves(head: bytes) -> bool:
     return histories.is_of_training(histories.find(value))
 
 
-def names(head: bytes) -> set[str]:
-    """The names of the series in a document that begins so."""
-    try:
-        found = histories.find(json_text.parse_beginning(head))
-    except (ValueError, RecursionError):
-        return set()
-    keys = {key for each in found.records for row in each.rows for key in row}
-    return keys | {"/".join(each.path) for each in found.arrays}
-
-
 def _is_object(line: bytes) -> bool:
     try:
         values = json_text.parse(line)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from traintop.sources.checkpoints import is_checkpoint_folder
 from traintop.sources.layout import OWN_FOLDERS, OWN_RECORDS, SKIPPED_FOLDERS
 from traintop.sources.registry import format_of, head_of, holds_metrics
-from traintop.sources.stores import DATABASES, outermost, run_folder, store_of, written
+from traintop.sources.stores import DATABASES, Store, outermost, run_folder, store_of, written
 
 MAX_DEPTH = 6
 MAX_ENTRIES = 20_000
@@ -37,8 +37,8 @@ def find_runs(below: Path, most: float = MAX_ENTRIES) -> list[Path]:
     return scan(below, most).own_runs()
 
 
-def find_store_runs(below: Path, most: float = MAX_ENTRIES) -> list[Path]:
-    """The run folders that other trackers keep below a folder, the one written to last first."""
+def find_store_runs(below: Path, most: float = MAX_ENTRIES) -> list[list[Path]]:
+    """The run folders that each other tracker keeps below a folder, as `Scan.store_runs`."""
     return scan(below, most).store_runs()
 
 
@@ -51,7 +51,7 @@ def newest_run(below: Path) -> Path | None:
     said = os.environ.get("DIAGNOSTICS_DIR")
     if said and (modified := _modified(below / said)) is not None:
         own.append((modified, below / said))
-    best = max(own + stores, default=None)
+    best = max(own + [run for found in stores.values() for run in found], default=None)
     for modified, path in sorted(metrics, reverse=True)[:PEEKED]:
         if best is not None and modified <= best[0]:
             break
@@ -74,19 +74,25 @@ class Scan(NamedTuple):
     metrics: Found
     """Files that may hold metrics."""
     logs: Found
-    stores: Found
-    """Run folders of other trackers."""
+    stores: dict[Store, Found]
+    """Run folders of each other tracker."""
 
     def own_runs(self) -> list[Path]:
         """The run folders of our own format, the one written to last first."""
         return [path for _, path in sorted(self.own, reverse=True)]
 
-    def store_runs(self) -> list[Path]:
-        """The run folders of other trackers, the one written to last first."""
-        when: dict[Path, float] = {}
-        for modified, path in self.stores:
-            when[path] = max(modified, when.get(path, modified))
-        return sorted(outermost(when), key=lambda path: when[path], reverse=True)
+    def store_runs(self) -> list[list[Path]]:
+        """The run folders of each other tracker, the one written to last first.
+
+        A training may report to several trackers; the one with most runs comes first.
+        """
+        runs: list[list[Path]] = []
+        for found in self.stores.values():
+            when: dict[Path, float] = {}
+            for modified, path in found:
+                when[path] = max(modified, when.get(path, modified))
+            runs.append(sorted(outermost(when), key=lambda path: when[path], reverse=True))
+        return sorted(runs, key=len, reverse=True)
 
     def record_files(self) -> list[Path]:
         """The files of other formats that hold a record a line, by path."""
@@ -109,7 +115,7 @@ def scan(below: Path, most: float = MAX_ENTRIES, folders: float = math.inf) -> S
     own: Found = []
     metrics: Found = []
     logs: Found = []
-    stores: Found = []
+    stores: dict[Store, Found] = {}
     waiting = deque([(below, 0)])
     seen = entered = 0
     while waiting and seen < most and entered < folders:
@@ -126,7 +132,8 @@ def scan(below: Path, most: float = MAX_ENTRIES, folders: float = math.inf) -> S
             continue
         store = store_of({entry.name for entry in listed})
         if store is not None:
-            stores.append((written(folder, store), run_folder(folder, store, below)))
+            run = (written(folder, store), run_folder(folder, store, below))
+            stores.setdefault(store, []).append(run)
             if store != "tfevents":
                 continue  # What is in its folders is of the same run.
         for entry in listed:

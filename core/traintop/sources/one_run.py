@@ -6,15 +6,9 @@ import os
 from pathlib import Path
 
 from traintop.errors import PathError
-from traintop.sources.compressed import SUFFIXES
+from traintop.sources.file_names import holds_records, is_log
 from traintop.sources.layout import own_folder
 from traintop.sources.newest import find_runs, find_store_runs
-
-_ENDINGS = tuple(
-    ending + packed
-    for ending in (".jsonl", ".ndjson", ".csv", ".tsv", ".log", ".out", ".err")
-    for packed in ("", *SUFFIXES)
-)
 
 
 def only_run(path: Path) -> Path:
@@ -39,13 +33,14 @@ def other_runs(root: Path) -> dict[Path, str]:
     """
     if own_folder(root) is not None:
         return {}
-    runs = find_store_runs(root)
-    if len(runs) < 2:
-        return {}
-    if not _has_files(root):
-        raise PathError(_holds_runs(root, runs))
-    why = f"another run than {runs[0]}, which is read; name it to open it"
-    return dict.fromkeys(runs[1:], why)
+    several = [runs for runs in find_store_runs(root) if len(runs) > 1]
+    if several and not _has_files(root):
+        raise PathError(_holds_runs(root, several[0]))
+    return {
+        run: f"another run than {newest}, which is read; name it to open it"
+        for newest, *others in several
+        for run in others
+    }
 
 
 def _holds_runs(path: Path, runs: list[Path]) -> str:
@@ -56,6 +51,9 @@ def _holds_runs(path: Path, runs: list[Path]) -> str:
 def _has_files(folder: Path) -> bool:
     """Whether a folder itself has files that a run may have written; those of W&B's client not."""
     with os.scandir(folder) as entries:
-        names = [entry.name.lower() for entry in entries]
+        names = [entry.name for entry in entries]
     own = folder.name == "wandb"
-    return any(name.endswith(_ENDINGS) and not (own and name.startswith("debug")) for name in names)
+    return any(
+        (holds_records(name) or is_log(name)) and not (own and name.startswith("debug"))
+        for name in names
+    )

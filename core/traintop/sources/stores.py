@@ -21,6 +21,10 @@ WANDB = ".wandb"
 """What the names of W&B run files end with."""
 
 
+MARKS = frozenset({"meta.yaml", "params.yaml"})
+"""Names of files that hold no curves but tell a tracker's folder."""
+
+
 def store_of(names: Collection[str]) -> Store | None:
     """Which tracker's run a folder with these names in it holds; None if it holds none."""
     if any(name.endswith(WANDB) for name in names):
