@@ -198,8 +198,8 @@ def _without_records(session: Session) -> list[str]:
             lines.append(f"{source.path}: empty: nothing was written to it so far")
         elif source.format == "text":
             lines.append(
-                f"{source.path}: read as a text log, whose numbers are not judged; give the run's"
-                " folder, or a file of JSON Lines with a metric a key"
+                f"{source.path}: a text log in which no line of names and numbers repeats while a"
+                " counter grows; give the run's folder, or the file that its metrics are written to"
             )
         elif source.error is None and not source.skipped_total and source.path.name != "run.json":
             lines.append(f"{source.path}: holds no record so far, only what comes before the first")

@@ -124,6 +124,15 @@ class Settling(Decoder, Protocol):
 
 
 @runtime_checkable
+class Overwriting(Decoder, Protocol):
+    """A format of lines in which carriage returns let a line say one thing after the other."""
+
+    def overwrite(self, data: bytes) -> list[Item]:
+        """Take the next states of a line, whole as they are; later `feed` is given all of it."""
+        ...
+
+
+@runtime_checkable
 class Forkable(Decoder, Protocol):
     """A format whose records stand by themselves, so that a file may be read from its end.
 

@@ -26,6 +26,8 @@ class LineSplitter:
         self._pieces: list[bytes] = []
         self._held = 0
         self._cutting = False
+        self._fresh: list[bytes] = []  # of the unfinished line, behind the states given back
+        self._searched = 0  # how many of these are known to have no carriage return
 
     @property
     def held(self) -> int:
@@ -39,6 +41,22 @@ class LineSplitter:
         step = max(1, self._limit)
         return b"".join(self._feed(data[at : at + step]) for at in range(0, len(data), step))
 
+    def states(self) -> bytes:
+        """Give back, once, the states of the unfinished line that another has overwritten.
+
+        A progress bar may write for hours, each state behind a carriage return, before its line
+        ends.
+        """
+        new = self._fresh[self._searched :]
+        self._searched = len(self._fresh)
+        if not any(b"\r" in piece for piece in new):
+            return b""
+        fresh = b"".join(self._fresh)
+        end = fresh.rfind(b"\r") + 1
+        self._fresh = [fresh[end:]]
+        self._searched = 1
+        return fresh[:end]
+
     def flush(self) -> bytes:
         """Give back the unfinished line, without a line feed: nothing more will come."""
         rest = b"".join(self._pieces) + (CUT_MARK if self._cutting else b"")
@@ -48,7 +66,8 @@ class LineSplitter:
     def clear(self) -> None:
         """Forget the unfinished line."""
         self._pieces.clear()
-        self._held = 0
+        self._fresh.clear()
+        self._held = self._searched = 0
         self._cutting = False
 
     def _feed(self, data: bytes) -> bytes:
@@ -72,6 +91,9 @@ class LineSplitter:
         if self._cutting:
             return
         self._pieces.append(data)
+        self._fresh.append(data)
         if self._held > self._limit:
             self._pieces = [b"".join(self._pieces)[: min(KEPT_OF_A_CUT_LINE, self._limit)]]
+            self._fresh.clear()
+            self._searched = 0
             self._cutting = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING, Protocol
 
 from traintop.records import (
@@ -19,7 +20,7 @@ from traintop.records import (
     SourceReport,
 )
 from traintop.sources.backwards import HEAD_SIZE, Backwards
-from traintop.sources.decoder import Forkable, Resumable, Settling
+from traintop.sources.decoder import Forkable, Overwriting, Resumable, Settling
 from traintop.sources.lines import LineSplitter
 from traintop.sources.mark import Mark
 from traintop.sources.tail import HEAD, Chunk, FileTail
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from traintop.sources.decoder import Decoder
     from traintop.sources.tail import Jump, Tail
 
+
+_OVERWRITTEN = re.compile(rb"[^\r\n]\r[^\n]")
 
 SHORT = 4 << 20
 """Bytes of a file that is read from its start at once."""
@@ -325,8 +328,8 @@ class FileSource:
         head = self._untold[:HEAD]
         chosen = self._choose(head) if head else None
         # What is text may turn out otherwise at the end of its first line; other data may never
-        # end one.
-        torn = b"\n" not in head and len(head) < HEAD
+        # end one. A progress bar shows early that it is none.
+        torn = b"\n" not in head and len(head) < HEAD and not _OVERWRITTEN.search(head)
         if chosen is None or (torn and not isinstance(chosen, str) and chosen.by_lines):
             return []
         return self._begin(chosen)
@@ -344,7 +347,10 @@ class FileSource:
         if decoder.by_lines:
             ended = self._lines.flush() if chunk.seam else b""
             data = (ended + b"\n" if ended else b"") + self._lines.feed(data)
-        return decoder.feed(data) if data else []
+        items = decoder.feed(data) if data else []
+        if isinstance(decoder, Overwriting) and (states := self._lines.states()):
+            items += decoder.overwrite(states)
+        return items
 
 
 def _first_step(items: Sequence[Item]) -> list[Begins]:

@@ -44,6 +44,7 @@ class TextLog:
         self.tally.units = self._reader.units.written
         self._begun = False
         self._utf16: codecs.IncrementalDecoder | None = None
+        self._ahead = 0  # bytes of the next line whose states were taken before it was whole
         self._rest = ""  # of UTF-16 text, whose lines the bytes could not be cut into
 
     @property
@@ -56,6 +57,9 @@ class TextLog:
         if not self._begun and byte_order_mark(data):
             self._utf16 = codecs.getincrementaldecoder("utf-16")("replace")
         self._begun = True
+        if self._ahead:
+            line, _, data = data.partition(b"\n")
+            return self._end(line) + (self.feed(data) if data else [])
         if self._utf16 is None:
             text = decode(data)
         else:
@@ -63,6 +67,15 @@ class TextLog:
             end = text.rfind("\n") + 1
             text, self._rest = text[:end], text[end:]
         return self._take(text) if text else []
+
+    def overwrite(self, data: bytes) -> list[Item]:
+        """Take the states of a progress bar whose line has not ended."""
+        if self._utf16 is not None or (not self._begun and byte_order_mark(data)):
+            return []
+        self._begun = True
+        self._ahead += len(data)
+        self._reader.take_states(pieces(decode(data)))
+        return self._rows()
 
     def settle(self) -> list[Item]:
         """Hand over records that wait for the line that follows them."""
@@ -94,6 +107,15 @@ class TextLog:
             lines = [clean(line) for line in lines]
         self.tally.lines += len(lines)
         return [LogLines(lines=lines, steps=steps), *self._rows()]
+
+    def _end(self, line: bytes) -> list[Item]:
+        """Take a line of which the first states are known."""
+        ahead, self._ahead = self._ahead, 0
+        step = self._reader.take_states(pieces(decode(line[ahead:])))
+        self.tally.lines += 1
+        if line.endswith(CUT_MARK):
+            self.tally.skip(self.tally.lines, "line too long")
+        return [LogLines(lines=[clean(decode(line))], steps=[step]), *self._rows()]
 
     def _rows(self) -> list[Item]:
         rows: list[Item] = list(self._reader.take_rows())

@@ -31,6 +31,6 @@ class Notice(Canvas):
             return self.model.session.waiting_for()
         return [
             "No records of numbers so far: the text is shown as it is.",
-            "Curves appear with the first line of JSON that has a step or a loss.",
+            "Curves appear as soon as lines of names and numbers repeat while a step grows.",
             "4 searches the text.",
         ]
