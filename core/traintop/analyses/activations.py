@@ -40,6 +40,7 @@ _REARRANGE = frozenset(
     ("permute", "transpose", "swapaxes", "movedim", "view", "reshape", "__get__")
 )
 _AXIS = "_traintop_unit_axis"
+_OF_ACTIVATIONS = "torch.nn.modules.activation"
 
 
 class ActivationWatch(TorchFunctionMode):
@@ -68,10 +69,11 @@ class ActivationWatch(TorchFunctionMode):
         for path, module in cast(
             "Iterable[tuple[str, torch.nn.Module]]", self._model.named_modules()
         ):
-            self._handles += [
-                module.register_forward_pre_hook(self._entering(path)),
-                module.register_forward_hook(self._leaving, always_call=True),
-            ]
+            if _may_activate(module):
+                self._handles += [
+                    module.register_forward_pre_hook(self._entering(path)),
+                    module.register_forward_hook(self._leaving, always_call=True),
+                ]
         super().__enter__()  # type: ignore[no-untyped-call] # torch leaves it untyped
         return self
 
@@ -117,12 +119,22 @@ class ActivationWatch(TorchFunctionMode):
 
     def _name(self, kind: str) -> str:
         path, module = self._running[-1]
-        is_module = type(module).__module__ == "torch.nn.modules.activation"
+        is_module = type(module).__module__ == _OF_ACTIVATIONS
         base = path if is_module else f"{path}.{kind}".lstrip(".")
         base = base or kind
         self._calls[base] += 1
         count = self._calls[base]
         return base if is_module and count == 1 else f"{base}#{count}"
+
+
+def _may_activate(module: torch.nn.Module) -> bool:
+    """Whether an activation may be called by it; torch's own layers, such as `Linear`, call none.
+
+    They are most of a model's modules, and each hook takes its time.
+    """
+    where = type(module).__module__
+    plain = where.startswith("torch.nn.modules.") and where != _OF_ACTIVATIONS
+    return not plain or any(True for _ in module.children())
 
 
 def _kind(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
