@@ -37,7 +37,7 @@ def test_records_come_before_the_line_ends(tmp_path: Path) -> None:
     assert not lines
     with path.open("a") as file:
         file.write("\nend\n")
-    found, lines = split(source.read(1 << 20))
+    found, lines = split([*source.read(1 << 20), *source.read(1 << 20)])
     assert found == [0.225]
     assert lines == [BARS[-1].strip("\r"), "end"]
 
