@@ -27,7 +27,7 @@ COUNTERS_AMONG = 3
 MOST_ODD_LINES = 3
 """So many lines that are no rows end a table."""
 
-_PAIR = re.compile(r"\s*[|│┃](\s*)([^|│┃]+?)\s*[|│┃]\s*([^|│┃]*?)\s*[|│┃]\s*$")
+_PIPE = re.compile(r"[|│┃]")
 _BORDER = re.compile(r"[\s|+=_*╭╮╰╯─━│┃┌┐└┘├┤┬┴┼═╪┏┓┗┛┡┩┠┨╇┳┻╋╞╡-]+$")
 _CELLS = re.compile(r"\t[\t ]*|\s{2,}|\s*[|│┃]\s*")
 _FIRST = re.compile(
@@ -58,10 +58,11 @@ class PairTable:
 
     def take(self, line: str, number: int) -> bool:
         """Take a line in; False if it is none of a table."""
-        found = _PAIR.match(line) if len(line) < MAX_PAIR else None
-        if found is None:
+        pieces = _PIPE.split(line.strip()) if len(line) < MAX_PAIR else []
+        if len(pieces) != 4 or pieces[0] or pieces[3] or not pieces[1].strip():
             return False
-        indent, name, cell = found[1], found[2], found[3]
+        name, cell = pieces[1].strip(), pieces[2].strip()
+        indent = len(pieces[1]) - len(pieces[1].lstrip())
         if not self._values and not self._section:
             self._line = number
         if not cell:
@@ -69,7 +70,7 @@ class PairTable:
             return True
         value = NUMBER_OR_SPELLED.match(cell)
         if value is not None:
-            section = self._section if len(indent) > 1 else ""
+            section = self._section if indent > 1 else ""
             full = cleaned(section + name.strip(". "))
             if full and full not in self._values and len(self._values) < MAX_COLUMNS:
                 unit = cell[value.end() :].strip()
