@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -14,7 +15,7 @@ import numpy as np
 from traintop.records import Event, Item, RunInfo, SourceReport
 from traintop.sources.decoder import Tally
 from traintop.sources.keys import as_number, seconds
-from traintop.sources.lines import CUT_MARK
+from traintop.sources.lines import CUT_MARK, whole_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 FORMAT = "traintop/1"
 RUN_INFO_LIMIT = 1 << 20
 """Bytes of a run.json that are read; a larger one is refused."""
+
+
+_EVENT = re.compile(rb"\s*\{.*\"event\"\s*:\s*\"")
+
+
+def holds_events(path: Path, head: bytes) -> bool:
+    """Whether a file of this name that begins with these bytes holds the events of a run."""
+    lines = whole_lines(head)
+    return path.name == "events.jsonl" and bool(lines) and _EVENT.match(lines[0]) is not None
 
 
 class Events:

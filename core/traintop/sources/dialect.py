@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import itertools
 import re
+from pathlib import Path
 from typing import NamedTuple
 
 from traintop.sources.cells import is_absent, number
@@ -133,6 +135,19 @@ def recognise(head: str, *, named_so: bool) -> Dialect | None:
     if dialect.delimiter == BLANKS and not any(len(row) == width for row in rows):
         return None  # names of several words, which single blanks do not part
     return dialect if _is_table(rows, width) else None
+
+
+def of_file(path: Path, head: bytes) -> Dialect | None:
+    """The dialect of a file that begins with these bytes; None if it is no table."""
+    named_so = not {".csv", ".tsv"}.isdisjoint(map(str.lower, path.suffixes))
+    text = head.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
+    return recognise(text, named_so=named_so)
+
+
+def holds_training(path: Path, head: bytes) -> bool:
+    """Whether a file that begins with these bytes is a table of a training's measurements."""
+    found = of_file(path, head)
+    return found is not None and is_of_training(found.names)
 
 
 def _is_table(rows: list[list[str]], width: int) -> bool:

@@ -284,7 +284,7 @@ class Discovery:
             self._passed.add(path)
             self._left_out[path] = f"this looks like {kind}"
         elif store == "wandb":
-            self._add(path, with_rows=True, table="history", kind=kind)
+            self._add(path, with_rows=True, kind=kind)
         elif path.parent not in self._files and path.parent not in self._waiting:
             table = events_table(path.parent, self._root)
             self._add(path.parent, with_rows=True, table=table, kind=kind)

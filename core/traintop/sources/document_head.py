@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any, cast
 
 from traintop.sources import histories, json_text
@@ -13,14 +14,12 @@ _BEGINNING = re.compile(
 )
 
 
-def is_document(head: bytes, *, lines_expected: bool) -> bool:
+def is_document(path: Path, head: bytes) -> bool:
     """Whether a text that begins so is one JSON value over many lines, or one that is a history.
 
-    Args:
-        head: The first bytes.
-        lines_expected: Whether the file's name says that it has a record a line: that decides
-            where the first line is longer than the head.
+    Where the first line is longer than the head, the name decides whether it has a record a line.
     """
+    lines_expected = not {".jsonl", ".ndjson"}.isdisjoint(map(str.lower, path.suffixes))
     head = head.removeprefix(b"\xef\xbb\xbf")
     if _BEGINNING.match(head) is None:
         return False
@@ -29,11 +28,11 @@ def is_document(head: bytes, *, lines_expected: bool) -> bool:
         return not rest.strip() and _is_history(first)
     if not ended:
         # The first record of a file of lines may be as long, and have arrays in it too.
-        return not lines_expected and _is_history(first) and holds_curves(first)
+        return not lines_expected and _is_history(first) and holds_curves(path, first)
     return _holds_something(head)
 
 
-def holds_curves(head: bytes) -> bool:
+def holds_curves(_path: Path, head: bytes) -> bool:
     """Whether a document that begins so is clearly the history of a training."""
     try:
         value = json_text.parse_beginning(head)

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from traintop.sources.decoder import Tally
+from traintop.sources.lines import whole_lines
 from traintop.sources.objects import Burst, ObjectDecoder
 from traintop.sources.placing import RowMaker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from traintop.records import Item
+
+
+_OBJECT = re.compile(rb"\s*\{\s*[\"}]")
+
+
+def holds_json_lines(_path: Path, head: bytes) -> bool:
+    """Whether most lines of a file that begins with these bytes begin an object."""
+    lines = whole_lines(head)
+    return sum(bool(_OBJECT.match(line)) for line in lines) * 2 > len(lines)
 
 
 class JsonLines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -15,6 +16,7 @@ from traintop.sources.schema import PACKED_FLOAT, pack, put_stand_ins, restore
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 NOT_STATS = frozenset({"step", "epoch", "train_mode", "time", "rank"})
 BLOCK = 1 << 18
@@ -27,6 +29,12 @@ MOST_KEYS = 200
 LARGEST_STEP = 1e15
 """Beyond it a step may stand for a bare NaN or Infinity."""
 _MODE = {None: -1, False: 0, True: 1}
+_NAMES = re.compile(rb"\s*\{\s*\"names\"\s*:\s*\[")
+
+
+def holds_layers(_path: Path, head: bytes) -> bool:
+    """Whether a file that begins with these bytes has the names of layers first."""
+    return _NAMES.match(head) is not None
 
 
 class Layers:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 LINE_LIMIT = 64 << 20
 """A line longer than this many bytes is cut instead of being held in memory for ever."""
 
@@ -97,3 +99,11 @@ class LineSplitter:
             self._fresh.clear()
             self._searched = 0
             self._cutting = True
+
+
+def whole_lines(head: bytes) -> list[bytes]:
+    """The lines at the start of a file that are not blank; a torn one only if it is the first."""
+    lines = head.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    if len(lines) > 1:
+        lines.pop()  # torn, or empty
+    return [line for line in lines if line.strip()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -11,22 +10,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from traintop.sources import document_head
 from traintop.sources.binary import looks_binary
-from traintop.sources.compressed import SUFFIXES, is_packed, unpacked
-from traintop.sources.diagnostics import FORMAT, Events, RunInfoFile
-from traintop.sources.jsonl import JsonLines
-from traintop.sources.layers import Layers
+from traintop.sources.compressed import is_packed, unpacked
+from traintop.sources.diagnostics import FORMAT, Events, RunInfoFile, holds_events
+from traintop.sources.jsonl import JsonLines, holds_json_lines
+from traintop.sources.layers import Layers, holds_layers
 from traintop.sources.pipe import PipeTail
 from traintop.sources.source import FileSource, Source
 from traintop.sources.steady import SteadySource
-from traintop.sources.stores import DATABASES, store_of
+from traintop.sources.stores import store_of
+from traintop.sources.table_names import table_of
 from traintop.sources.tail import HEAD, FileTail, Jump, Tail
-from traintop.sources.tfevents.recognise import holds_events
+from traintop.sources.tfevents.recognise import holds_event_file
+from traintop.sources.wandb.recognise import holds_wandb_file
 
 if TYPE_CHECKING:
     from traintop.sources.aside import Aside
     from traintop.sources.database import Kind as Database
     from traintop.sources.decoder import Decoder
-    from traintop.sources.dialect import Dialect
 
 __all__ = ["Format", "Source", "format_of", "head_of", "open_source"]
 
@@ -34,10 +34,6 @@ STANDARD_INPUT = Path("-")
 DATABASE = b"SQLite format 3\x00"
 """What an SQLite database begins with."""
 OWN_TABLES = {"train_diagnostics.jsonl": "train", "val_diagnostics.jsonl": "val"}
-
-_OBJECT = re.compile(rb"\s*\{\s*[\"}]")
-_LAYER_NAMES = re.compile(rb"\s*\{\s*\"names\"\s*:\s*\[")
-_EVENT = re.compile(rb"\s*\{.*\"event\"\s*:\s*\"")
 
 
 def _always(_path: Path, _head: bytes) -> bool:
@@ -100,7 +96,7 @@ def open_source(
     if path.name == "run.json":
         return RunInfoFile(path)
     if table is None:
-        table = "stdin" if path == STANDARD_INPUT else _stem(path)
+        table = "stdin" if path == STANDARD_INPUT else table_of(path, path.parent)
     if path.is_dir():
         return _open_folder(path, table)
     if (database := _database(path)) is not None:
@@ -238,34 +234,12 @@ def _recognise(path: Path, head: bytes) -> Format | str:
 # it.
 
 
-def _whole_lines(head: bytes) -> list[bytes]:
-    """The lines of a head that are not blank; the last one only where it is the only one."""
-    lines = head.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    if len(lines) > 1:
-        lines.pop()  # torn, or empty
-    return [line for line in lines if line.strip()]
-
-
 def _layers(_place: Place) -> Layers:
     return Layers()
 
 
-def _holds_layers(_path: Path, head: bytes) -> bool:
-    return _LAYER_NAMES.match(head) is not None
-
-
-def _holds_events(path: Path, head: bytes) -> bool:
-    lines = _whole_lines(head)
-    return path.name == "events.jsonl" and bool(lines) and _EVENT.match(lines[0]) is not None
-
-
 def _events(_place: Place) -> Events:
     return Events()
-
-
-def _holds_json_lines(_path: Path, head: bytes) -> bool:
-    lines = _whole_lines(head)
-    return sum(bool(_OBJECT.match(line)) for line in lines) * 2 > len(lines)
 
 
 def _json_lines(place: Place) -> JsonLines:
@@ -276,38 +250,23 @@ def _json_lines(place: Place) -> JsonLines:
     return JsonLines(f"{folder}/{own}" if folder else own, format=FORMAT)
 
 
-def _holds_document(path: Path, head: bytes) -> bool:
-    lines = not {".jsonl", ".ndjson"}.isdisjoint(map(str.lower, path.suffixes))
-    return document_head.is_document(head, lines_expected=lines)
-
-
 def _document(place: Place) -> Decoder:
     from traintop.sources.document import JsonDocument
 
     return JsonDocument(place.table, place.split_table)
 
 
-def _measures_in_document(_path: Path, head: bytes) -> bool:
-    return document_head.holds_curves(head)
-
-
-def _dialect(path: Path, head: bytes) -> Dialect | None:
+# Most files are told before one has to look for columns.
+def _holds_columns(path: Path, head: bytes) -> bool:
     from traintop.sources import dialect
 
-    named_so = not {".csv", ".tsv"}.isdisjoint(map(str.lower, path.suffixes))
-    text = head.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
-    return dialect.recognise(text, named_so=named_so)
-
-
-def _holds_separated_values(path: Path, head: bytes) -> bool:
-    return _dialect(path, head) is not None
+    return dialect.of_file(path, head) is not None
 
 
 def _measures_in_columns(path: Path, head: bytes) -> bool:
     from traintop.sources import dialect
 
-    found = _dialect(path, head)
-    return found is not None and dialect.is_of_training(found.names)
+    return dialect.holds_training(path, head)
 
 
 def _separated_values(place: Place) -> Decoder:
@@ -336,44 +295,18 @@ def _wandb(place: Place) -> Decoder:
     return WandbFile(place.table, f"{folder}/system" if folder else "system")
 
 
-def _is_wandb(_path: Path, head: bytes) -> bool:
-    return head.startswith(b":W&B")
-
-
 BINARY_FORMATS: tuple[Format, ...] = (
-    Format("tfevents", holds_events, _tfevents, _always),
-    Format("wandb", _is_wandb, _wandb, _always),
+    Format("tfevents", holds_event_file, _tfevents, _always),
+    Format("wandb", holds_wandb_file, _wandb, _always),
 )
 """Formats that are no text. Each is told by its first bytes."""
 
 TEXT_FORMATS: tuple[Format, ...] = (
-    Format("layers", _holds_layers, _layers),
-    Format("events", _holds_events, _events),
-    Format("json", _holds_document, _document, _measures_in_document),
-    Format("jsonl", _holds_json_lines, _json_lines, _always),
-    Format("csv", _holds_separated_values, _separated_values, _measures_in_columns),
+    Format("layers", holds_layers, _layers),
+    Format("events", holds_events, _events),
+    Format("json", document_head.is_document, _document, document_head.holds_curves),
+    Format("jsonl", holds_json_lines, _json_lines, _always),
+    Format("csv", _holds_columns, _separated_values, _measures_in_columns),
     Format("text", _always, _text),
 )
 """Formats of text, the most certain to tell first: the first that recognises a file has it."""
-
-
-_ENDINGS = (
-    *DATABASES,
-    ".log.json", ".monitor.csv", ".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".txt", ".log",
-    ".out",
-)  # fmt: skip
-
-
-def _stem(path: Path) -> str:
-    """The name of a file without the endings that say what kind it is."""
-    name = path.name
-    for ending in SUFFIXES:
-        name = name.removesuffix(ending) or name
-    if "tfevents" in name:
-        return "events"
-    if name.endswith(".wandb"):
-        return "history"
-    for ending in _ENDINGS:
-        if name.endswith(ending) and name != ending:
-            return name.removesuffix(ending)
-    return name

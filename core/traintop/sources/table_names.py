@@ -6,23 +6,21 @@ import re
 from pathlib import Path
 
 from traintop.sources.compressed import SUFFIXES
+from traintop.sources.file_names import OTHERS, PRINTED, RECORDS
 from traintop.sources.layout import OWN_FILES
-from traintop.sources.stores import DATABASES
+from traintop.sources.stores import DATABASES, file_store
 
 RANK = re.compile(r"rank\d+")
 
-_ENDINGS = frozenset(
-    {
-        *SUFFIXES,
-        *DATABASES,
-        *(".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".dat", ".log", ".txt", ".out", ".err"),
-    }
-)
+_ENDINGS = frozenset({*SUFFIXES, *DATABASES, *RECORDS, *PRINTED, *OTHERS})
 
 
 def table_of(path: Path, root: Path) -> str:
     """A name for the table of a file's records: its own without endings, below a rank's folder."""
     name = path.name
+    store = file_store(name)
+    if store in ("tfevents", "wandb"):
+        return "events" if store == "tfevents" else "history"
     while (stem := Path(name).stem) != name and Path(name).suffix.lower() in _ENDINGS:
         name = stem
     if RANK.fullmatch(path.parent.name):

@@ -120,7 +120,7 @@ def _beginning(path: Path, format_: str, table: str) -> Beginning:
         source.close()
     found: Beginning = {}
     if format_ == "csv":  # A header may be written long before the first row.
-        header = dialect.recognise(head_of(path).decode("utf-8", "replace"), named_so=True)
+        header = dialect.of_file(path, head_of(path))
         roles = map(role_of, () if header is None else header.names)
         found = {match.role: [] for match in roles if match is not None}
     keys: dict[tuple[str, str], str] = {}

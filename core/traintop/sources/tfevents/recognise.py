@@ -11,7 +11,7 @@ _AFTER_TIME = (0x10, 0x1A, 0x2A)
 """Keys of what follows the time of the first event: its step, the file's version, a summary."""
 
 
-def holds_events(_path: Path, head: bytes) -> bool:
+def holds_event_file(_path: Path, head: bytes) -> bool:
     """Whether the first record has a length with the right checksum, and is an event."""
     if len(head) <= _HEADER or head[_HEADER] != 9 or head[4:8] != bytes(4):
         return False

@@ -21,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-MAGIC = b":W&B"
 FILE_HEADER = 7
 BLOCK = 1 << 15
 PIECE_HEADER = 7
