@@ -149,11 +149,11 @@ def test_each_seed_trains_on_the_batches_at_rest_in_an_order_of_its_own() -> Non
             step=step,
             optimizer=lambda params: torch.optim.SGD(params, lr=0.1),
         )
-        run(target, options={"num_it": 40, "end_lr": 1e-3})
-        at_rest, first, second = seen[:20], seen[20:60], seen[60:]
+        run(target, options={"num_it": 50, "end_lr": 1e-3})
+        at_rest, first, second = seen[:20], seen[20:70], seen[70:]
         assert len(set(at_rest)) == 20
         # All of them, then all of them again.
-        for lap in (first[:20], first[20:], second[:20], second[20:]):
+        for lap in (first[:20], first[20:40], second[:20], second[20:40]):
             assert set(lap) == set(at_rest)
         assert first != second
 

@@ -112,7 +112,10 @@ def summary(result: Mapping[str, Any]) -> list[str]:
             f"the commonest label {result['majority_label_fraction']:.1%} of labels"
         )
     if result["output_diversity"] is not None:
-        lines.append(f"{result['output_diversity']:.1%} of the outputs differ between samples")
+        share = result["output_diversity"]
+        lines.append(
+            f"{share:.1%} of the outputs' size varies from sample to sample (0: all alike)"
+        )
     if result["train_eval_gap"] is not None:
         what = "r2" if result["kind"] == "numbers" else "accuracy"
         lines.append(f"{what} in evaluation mode {result['train_eval_gap']:+.3f} of training mode")
