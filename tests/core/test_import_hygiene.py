@@ -29,10 +29,18 @@ def test_importing_a_module_does_not_import(module, banned):
 
 def test_a_run_of_json_lines_needs_no_other_format(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n' * 9)
-    code = f"import sys, traintop.session as s; s.open_run({str(tmp_path)!r}); print(*sys.modules)"
+    code = f"import sys, traintop.opening as o; o.open_run({str(tmp_path)!r}); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     ours = "traintop.sources."
-    others = {"document", "separated", "database", "metric_files", "textlog", "console.reader"}
+    others = {
+        "document",
+        "separated",
+        "database",
+        "metric_files",
+        "textlog",
+        "console.reader",
+        "dialect",
+    }
     decoders = {"tfevents.decoder", "wandb.decoder", "aside", "mirror"}
     banned = {"sqlite3", "csv", "fsspec", *(ours + name for name in others | decoders)}
     assert banned.isdisjoint(done.stdout.split())

@@ -12,7 +12,6 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from traintop.records import Rows
-from traintop.sources import dialect
 from traintop.sources.keys import EPOCH_KEYS, SPLITS, STEP_KEYS
 from traintop.sources.registry import head_of, open_source
 from traintop.sources.roles import role_of
@@ -120,6 +119,8 @@ def _beginning(path: Path, format_: str, table: str) -> Beginning:
         source.close()
     found: Beginning = {}
     if format_ == "csv":  # A header may be written long before the first row.
+        from traintop.sources import dialect  # Most runs have no table to compare.
+
         header = dialect.of_file(path, head_of(path))
         roles = map(role_of, () if header is None else header.names)
         found = {match.role: [] for match in roles if match is not None}
