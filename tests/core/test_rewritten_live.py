@@ -80,7 +80,8 @@ def test_a_table_rewritten_in_place_with_padded_rows(tmp_path: Path) -> None:
 
 def state(steps: int) -> str:
     history = [{"epoch": at / 10, "loss": 1 / at, "step": at} for at in range(1, steps + 1)]
-    return json.dumps({"global_step": steps, "log_history": history}, indent=2)
+    beside = {"global_step": steps, "max_steps": 900, "num_train_epochs": 3}
+    return json.dumps({**beside, "log_history": history}, indent=2)
 
 
 def test_a_document_is_shown_while_it_is_half_rewritten(tmp_path: Path) -> None:
@@ -108,6 +109,8 @@ def test_the_newest_checkpoint_has_the_history(tmp_path: Path) -> None:
     (tmp_path / "trainer_state.json").write_text(state(16))
     assert [step for step, _ in clock.curves()["loss"]] == [*range(1, 17)]
     assert [report.path.name for report in clock.session.reports()] == ["trainer_state.json"]
+    info = clock.session.store.info
+    assert (info.planned_steps, info.planned_epochs) == (900, 3)
 
 
 def test_a_checkpoint_that_is_named_is_what_is_read(tmp_path: Path) -> None:

@@ -10,14 +10,17 @@ from traintop.sources.decoder import Tally
 from traintop.sources.keys import Keys
 from traintop.sources.objects import Burst, ObjectDecoder
 from traintop.sources.placing import RowMaker
+from traintop.sources.run_settings import run_info_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from traintop.records import Item
+    from traintop.records import Item, RunInfo
 
 LARGEST = 1 << 30
 """Bytes of a document; a larger one is not read."""
+PLANS = ("max_steps", "num_train_epochs")
+"""What stands beside the history of a Hugging Face Trainer and says how far it is to go."""
 
 
 class JsonDocument:
@@ -107,6 +110,8 @@ class JsonDocument:
             row = cast("dict[str, Any]", value)
             self.tally.note("no history, but single values")
             return self._take_records(self._table, [row]) if histories.holds_numbers(row) else []
+        if isinstance(value, dict) and (info := _plan(cast("dict[str, Any]", value))) is not None:
+            items.insert(0, info)
         names = [".".join(each.path) or "the document" for each in found.records]
         names += ["arrays of numbers"] * bool(curves)
         self.tally.why = f"a history is in {', '.join(names[:3])}" if names else ""
@@ -129,6 +134,11 @@ class JsonDocument:
         maker = self._makers[table] = RowMaker(keys, table, None)
         self.tally.records += curves.size
         return list(maker.rows(Burst(curves.size, curves.columns, {})))
+
+
+def _plan(beside: dict[str, Any]) -> RunInfo | None:
+    """How far a training is to go, where that stands beside its history."""
+    return run_info_of({name: beside[name] for name in PLANS if name in beside})
 
 
 def _line_of(error: Exception) -> int:

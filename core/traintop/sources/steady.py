@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from traintop.records import News, Reset, Rows, SourceReport
+from traintop.records import News, Reset, Rows, RunInfo, SourceReport
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,6 +123,8 @@ class SteadySource:
     def _note(self, item: News) -> None:
         if self._known is None or not self._inner.rewritten:
             return
+        if isinstance(item, RunInfo):
+            return
         if isinstance(item, Rows) and self._count + len(item.step) <= MOST_ROWS:
             self._known.append(_hashes(item))
             self._count += len(item.step)
@@ -134,7 +136,8 @@ class SteadySource:
         assert self._again is not None  # noqa: S101 - the caller has looked
         assert self._known is not None  # noqa: S101 - else nothing is compared
         rows = [item for item in self._again if isinstance(item, Rows)]
-        if len(rows) < len(self._again):
+        infos = [item for item in self._again if isinstance(item, RunInfo)]
+        if len(rows) + len(infos) < len(self._again):
             return self._give_up()
         known = _joined(self._known)
         said = _joined([_hashes(each) for each in rows])
@@ -144,7 +147,7 @@ class SteadySource:
         if len(said) < len(known):
             return []
         self._again = self._reset = None
-        return self._sort_out(list(_behind(rows, len(known))))
+        return self._sort_out([*infos, *_behind(rows, len(known))])
 
     def _give_up(self) -> list[News]:
         """Hand on that what was read before is void, and what the file says now."""

@@ -114,7 +114,8 @@ class RunsHeader(Canvas):
         if model.filter:
             parts.append(f"filter {model.filter!r}")
         right = f"  {', '.join(parts)} "
-        name = fit_middle(f" {model.folder} ", max(width - cell_width(right), 0))
+        folder = model.folder if model.folder.name else model.folder.absolute().name or "/"
+        name = fit_middle(f" {folder} ", max(width - cell_width(right), 0))
         return (fit_runs([(name, "header.name"), (right, "header")], width, filler="header"),)
 
 
