@@ -218,6 +218,8 @@ def test_each_choice_has_a_reason() -> None:
         ("memory/max_active (GiB)", "gpu_memory", "GiB"),
         ("gpu_memory_mb", "gpu_memory", "MiB"),
         ("gpu_mem_bytes", "gpu_memory", "B"),
+        ("system.gpu.0.memoryAllocatedBytes", "gpu_memory", "B"),
+        ("system.gpu.0.memory", None, None),
         ("tok/s", "throughput", "tokens/s"),
         ("samples_per_sec", "throughput", "samples/s"),
         ("wps", "throughput", "tokens/s"),

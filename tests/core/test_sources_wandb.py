@@ -95,7 +95,9 @@ def test_rows_of_old_and_new_clients(old: bool) -> None:
 
 
 def test_metrics_of_the_machine_stand_at_the_step_of_their_time() -> None:
-    found = curves(decode(wandb_file(run(60)))[1])
+    decoder, items = decode(wandb_file(run(60)))
+    found = curves(items)
+    assert decoder.tally.units == {"system.cpu": "%"}
     assert found["system:system.gpu.0.temp"] == [(0, 0), (25, 25), (50, 50)]
     assert [value for _, value in found["system:system.cpu"]] == [12.5] * 3
 

@@ -75,7 +75,8 @@ NAMES: dict[str, str] = {
         "peak_gpu_mem resources_peak_gpu_mem cuda_max_mem max_memory_allocated "
         "memory_max_allocated memory_max_active memory_allocated mem_alloc gpu_memory_allocated "
         "peak_memory_alloc peak_memory_allocated gpu_mem_allocated vram cuda_memory peak_mem "
-        "memory_peak memory_active max_mem_allocated system_gpu_memory_allocated "
+        "memory_peak memory_active max_mem_allocated "
+        "system_gpu_memory_allocated_bytes system_gpu_memory_allocated "
         "cuda_memory_allocated mem_usage memory_usage"
     ),
     "loss_scale": (

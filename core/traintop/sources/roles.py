@@ -173,6 +173,10 @@ def _readings(words: list[str]) -> Iterable[_Name]:
     rest = list(words)
     split = _take_split(rest)
     yield _Name(tuple(rest), split)
+    if "gpu" in rest[:-1] and rest[rest.index("gpu") + 1].isdigit():  # W&B numbers the devices
+        device = rest.index("gpu") + 1
+        rest = rest[:device] + rest[device + 1 :]
+        yield _Name(tuple(rest), split)
     if len(rest) > 1 and rest[0].isdigit():  # XGBoost numbers its sets: `validation_0-logloss`
         yield _Name(tuple(rest[1:]), split)
     without = _without_unit(rest)

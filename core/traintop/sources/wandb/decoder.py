@@ -22,6 +22,7 @@ from traintop.sources.wandb.framing import Framing, Records, are_right
 from traintop.sources.wandb.history import JOINT, json_lines
 from traintop.sources.wandb.kinds import HISTORY, OTHER, split_records
 from traintop.sources.wandb.messages import (
+    PERCENT,
     read_exit,
     read_line,
     read_run,
@@ -226,6 +227,8 @@ class WandbFile:
         names = dict.fromkeys(name for _, values in system for name in values)
         columns: dict[str, Column] = {}
         for name in names:
+            if name.rpartition(".")[2] in PERCENT:
+                self.tally.units[name] = "%"
             rows = [row for row, (_, values) in enumerate(system) if name in values]
             columns[name] = Column(
                 values=np.array([system[row][1][name] for row in rows]),

@@ -16,6 +16,10 @@ SYSTEM = "system"
 """What stands before the names of the machine's metrics, as W&B itself shows them."""
 
 
+PERCENT = frozenset({"cpu", "gpu", "memory", "memoryAllocated", "powerPercent", "memory_percent"})
+"""Last words of the names of the machine's metrics that are shares of a whole."""
+
+
 def read_line(data: bytes, message: Field) -> bytes:
     """A piece of the run's output."""
     line = b""
