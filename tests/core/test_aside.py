@@ -12,7 +12,8 @@ import pytest
 from traintop.session import Session
 from traintop.settings import Settings
 from traintop.sources import source
-from traintop.sources.aside import Aside, Opening
+from traintop.sources.aside import Aside
+from traintop.sources.reader_process import Opening
 from traintop.sources.registry import choose
 from traintop.sources.tail import Jump
 from traintop.store import Table

@@ -171,9 +171,14 @@ class Layout:
     """
 
     def __init__(self, keys: dict[str, bool], kind: type[msgspec.Struct]) -> None:
+        self._keys = keys
         self._mode = f"f{list(keys).index('train_mode')}" if "train_mode" in keys else None
         self._stats = [(f"f{at}", key) for at, key in enumerate(keys) if _is_stat(key, keys)]
         self._decoder = msgspec.json.Decoder(kind, strict=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Make it again: classes that are nowhere by name cannot be pickled."""
+        return Layout.of, (self._keys,)
 
     @classmethod
     def of(cls, keys: dict[str, bool]) -> Layout | None:

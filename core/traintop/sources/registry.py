@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +16,8 @@ from traintop.sources.diagnostics import FORMAT, Events, RunInfoFile, holds_even
 from traintop.sources.jsonl import JsonLines, holds_json_lines
 from traintop.sources.layers import Layers, holds_layers
 from traintop.sources.pipe import PipeTail
-from traintop.sources.source import FileSource, Source
+from traintop.sources.reader_process import Opening
+from traintop.sources.source import LONG, FileSource, Source
 from traintop.sources.steady import SteadySource
 from traintop.sources.stores import store_of
 from traintop.sources.table_names import table_of
@@ -91,35 +93,48 @@ def open_source(
             `train` and `val`; else, as where a run has several such files, to `<table>/train` ...
         newest_first: Whether a long file may be read from its end.
         only_lines: Whether a text log is read for its lines alone.
-        aside: Whether the history of a very long file may be read in a process of its own.
+        aside: Whether very long files may be read in a process of their own, and the newest part of
+            a long one handed over before all that has to be read before it.
     """
     if path.name == "run.json":
         return RunInfoFile(path)
     if table is None:
         table = "stdin" if path == STANDARD_INPUT else table_of(path, path.parent)
+    opening = Opening(str(path), table, alone, only_lines)
     if path.is_dir():
-        return _open_folder(path, table)
+        folder = _open_folder(path, table, preview=newest_first and aside)
+        return _ahead(path, folder, opening) if aside and not newest_first else folder
     if (database := _database(path)) is not None:
         from traintop.sources.database import DatabaseSource
 
         return DatabaseSource(path, database, table)
 
-    def chosen(head: bytes) -> Decoder | str:
-        return choose(path, head, table, alone, only_lines)
+    tail = open_tail(path)
+    chosen = partial(choose, path, table=table, alone=alone, only_lines=only_lines)
 
     def read_aside(jump: Jump) -> Aside:
-        from traintop.sources.aside import Aside, Opening  # Most files are not so long.
+        from traintop.sources.aside import Aside  # Most files are not so long.
 
-        opening = Opening(str(path), table, alone, only_lines)
         return Aside(jump, opening, lambda: chosen(jump.head[:HEAD]))
 
-    source = FileSource(
-        open_tail(path), chosen, newest_first=newest_first, aside=read_aside if aside else None
+    source = SteadySource(
+        FileSource(tail, chosen, newest_first=newest_first, aside=read_aside if aside else None)
     )
-    return SteadySource(source)
+    if not aside or newest_first or isinstance(tail, PipeTail):
+        return source
+    return _ahead(path, source, opening)
 
 
-def _open_folder(folder: Path, table: str) -> Source:
+def _ahead(path: Path, source: Source, opening: Opening) -> Source:
+    """A source that is read by another process first, where it is worth that."""
+    if source.report().bytes_total <= LONG:
+        return source
+    from traintop.sources.ahead import Ahead
+
+    return Ahead(path, source, opening)
+
+
+def _open_folder(folder: Path, table: str, *, preview: bool) -> Source:
     """The source for a folder that a tracker keeps a run in."""
     store = store_of({path.name for path in folder.iterdir()})
     if store in ("mlflow", "dvclive"):
@@ -128,7 +143,7 @@ def _open_folder(folder: Path, table: str) -> Source:
         return MetricFiles(folder, store, table)
     from traintop.sources.tfevents.folder import EventFolder
 
-    return EventFolder(folder, table)
+    return EventFolder(folder, table, preview=preview)
 
 
 def _database(path: Path) -> Database | None:

@@ -38,6 +38,8 @@ MAX_BUILDS = 200
 MAX_DEPTH = 4
 """Objects nested deeper than this are left aside."""
 
+_BUILT = {"_field", "_type", "_decoder", "_packed"}
+"""What a schema makes of its keys."""
 _MEASURED = {"num", "mean", "std"}
 """What StyleGAN writes of each quantity: the mean is the measurement."""
 
@@ -76,6 +78,15 @@ class Schema:
         same.numbers, same.others = list(self.numbers), list(self.others)
         same._known = set(self._known)
         return same
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what `_build` made: classes that are nowhere by name cannot be pickled."""
+        return {name: value for name, value in vars(self).items() if name not in _BUILT}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make it again."""
+        vars(self).update(state, _builds=state["_builds"] - 1)
+        self._build()
 
     def fits(self, record: dict[str, Any]) -> bool:
         """Whether a record can be made of this object without learning anything."""

@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Protocol
 from traintop.records import (
     Begins,
     Item,
-    LayerBlock,
     LayerNames,
-    LayerStats,
     News,
     Older,
     Reread,
     Reset,
-    Rows,
     SourceReport,
 )
 from traintop.sources.backwards import HEAD_SIZE, Backwards
 from traintop.sources.decoder import Forkable, Overwriting, Resumable, Settling
 from traintop.sources.lines import LineSplitter
 from traintop.sources.mark import Mark
+from traintop.sources.preview import GRAIN, Ends, first_step, preview
 from traintop.sources.tail import HEAD, Chunk, FileTail
 
 if TYPE_CHECKING:
@@ -42,8 +40,9 @@ NEWEST = 1 << 20
 """Bytes at the end of a longer one that are read first."""
 PIECE = 1 << 21
 """Bytes of its history that are read at a time."""
+FORWARDS = "its records depend on those before them"
 LONG = 24 << 20
-"""Bytes of history that are worth a process of its own: to start one takes 0.1 s."""
+"""Bytes that are worth a process of its own: to start one takes 0.1 s."""
 
 
 class Source(Protocol):
@@ -98,13 +97,15 @@ class FileSource:
     """Follows one file. Its format is told by its first bytes: a whole line of text, if it is text.
 
     Of a long file whose records stand by themselves the newest are read first, and then the others
-    piece by piece towards its start, while what is appended is followed.
+    piece by piece towards its start, while what is appended is followed. Of one that has to be read
+    from its start the newest part is handed over once, and then that it is to be read anew.
 
     Args:
         tail: The bytes.
         choose: The decoder for a file that begins with these bytes, or, as text, why there is none.
         newest_first: Whether a long file may be read from its end.
-        aside: Has the history of a very long one read in another process.
+        aside: Has the history of a very long one read in another process: what is shown soon is
+            worth something.
     """
 
     def __init__(
@@ -124,6 +125,8 @@ class FileSource:
         self._newest_first = newest_first
         self._aside = aside
         self._history: Backwards | Aside | None = None
+        self._begin_anew = False
+        """Whether all is to be read from its start now that the newest part is shown."""
 
     @property
     def path(self) -> Path:
@@ -133,7 +136,9 @@ class FileSource:
     @property
     def pending(self) -> bool:
         """Whether more bytes are known to be there."""
-        return self._history is not None or (self._refused is None and self._tail.pending)
+        if self._history is not None or self._begin_anew:
+            return True
+        return self._refused is None and self._tail.pending
 
     @property
     def awaited(self) -> int | None:
@@ -156,11 +161,19 @@ class FileSource:
         """Read about `max_bytes` that are new. Nothing of a file is read that has no format."""
         if self._refused is not None:
             return []
+        if self._begin_anew:
+            self._begin_anew = False
+            return [Reread(path=self.path, why=FORWARDS)]
         items: list[News] = []
         jumping = self._newest_first and self._tail.bytes_total > 0
         if jumping:
             self._newest_first = False
             items += self._jump()
+            if self._history is None and self._aside is not None:
+                items = self._preview()
+                if items or self._tail.bytes_total > LONG:
+                    self._begin_anew = True
+                    return items
             if self._history is not None:
                 max_bytes = max(max_bytes, NEWEST)  # The newest of all are in the first picture.
         chunk = self._tail.read(max_bytes)
@@ -270,6 +283,17 @@ class FileSource:
         self._leave_history()
         self._tail.close()
 
+    def _preview(self) -> list[News]:
+        """The newest part of a long file that is to be read from its start."""
+        tail = self._tail
+        if not isinstance(tail, FileTail) or tail.bytes_total < SHORT:
+            return []
+        try:
+            ends = Ends(*tail.ends(HEAD_SIZE, NEWEST, GRAIN))
+        except OSError:
+            return []  # The next read says why.
+        return preview(ends, self._choose)
+
     def _jump(self) -> list[LayerNames | Begins]:
         """Go to the newest part of a long file; return what has to be known to read on there."""
         tail = self._tail
@@ -286,7 +310,7 @@ class FileSource:
             if self._decoder is not None:
                 self._history = self._begin_history(jump, learnt)
                 names = [item for item in items if isinstance(item, LayerNames)][-1:]
-                return [*names, *_first_step(items)]
+                return [*names, *first_step(items)]
         os.close(jump.fd)
         tail.rewind()
         return []
@@ -351,10 +375,3 @@ class FileSource:
         if isinstance(decoder, Overwriting) and (states := self._lines.states()):
             items += decoder.overwrite(states)
         return items
-
-
-def _first_step(items: Sequence[Item]) -> list[Begins]:
-    """The first step of the first lines of a file."""
-    steps = [float(item.step[0]) for item in items if isinstance(item, Rows | LayerBlock)]
-    steps += [float(item.step) for item in items if isinstance(item, LayerStats)]
-    return [Begins(step=min(steps))] if steps else []

@@ -193,6 +193,29 @@ class FileTail:
         self._head, self._anchor = data[:HEAD], anchor
         return jump
 
+    def ends(self, head: int, newest: int, grain: int) -> tuple[bytes, bytes, int]:
+        """Return the first bytes and the newest ones, and where these begin; nothing is read.
+
+        Args:
+            head: Bytes from the start of the file.
+            newest: Least bytes from its end, if there are as many.
+            grain: These begin at a multiple of so many.
+
+        Raises:
+            OSError: The file cannot be read.
+        """
+        fd = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            size = os.fstat(fd).st_size
+            start = max(size - newest, 0) // grain * grain
+            return os.pread(fd, head, 0), os.pread(fd, size - start, start), start
+        finally:
+            os.close(fd)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Leave out what only this process has open: see `close`."""
+        return vars(self) | {"_fd": None}
+
     def place(self, held: int) -> Place | None:
         """Where reading has come to; None where that cannot be found again.
 

@@ -82,6 +82,11 @@ class EventFile:
         self._keep(whole[frames.end : size], frames)
         return list(self._placer.rows(self._settled(points)))
 
+    def leap(self, offset: int) -> None:
+        """Go on at this place of the file, with the first record that begins after it."""
+        self._held, self._size, self._wanted, self._passing = [], 0, 0, 0
+        self._offset, self._lost, self._waiting = offset, True, None
+
     def finish(self) -> list[Item]:
         """Hand over the scalars of the last step, though the record that follows is not whole."""
         return self.release()

@@ -6,11 +6,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from traintop.records import Item, Reset, Skipped, SourceReport
+from traintop.records import Item, News, Reread, Reset, Skipped, SourceReport
+from traintop.sources.backwards import HEAD_SIZE
 from traintop.sources.decoder import SKIPS_KEPT
+from traintop.sources.preview import GRAIN, Ends, preview
 from traintop.sources.scalars import Placer
+from traintop.sources.source import NEWEST, SHORT
 from traintop.sources.stores import EVENTS
-from traintop.sources.tail import FileTail, Tail
+from traintop.sources.tail import FileTail
 from traintop.sources.tfevents.decoder import EventFile
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ _STARTED = re.compile(rf"{EVENTS}\.(\d+)")
 class _Followed(NamedTuple):
     """One file of the folder."""
 
-    tail: Tail
+    tail: FileTail
     decoder: EventFile
 
 
@@ -37,17 +40,21 @@ class EventFolder:
     Args:
         folder: Where the files are. Those that come later are found.
         table: The table of their rows.
+        preview: Whether the newest part of a long file is handed over before all others.
     """
 
     held_open = False
     awaited = None
 
-    def __init__(self, folder: Path, table: str) -> None:
+    def __init__(self, folder: Path, table: str, *, preview: bool = False) -> None:
         self._folder = folder
         self._placer = Placer(table)
         self._files: dict[Path, _Followed] = {}
         self._modified = -1
         self._error: str | None = None
+        self._preview = preview
+        self._begin_anew = False
+        self._table = table
         self._list()
 
     @property
@@ -58,17 +65,25 @@ class EventFolder:
     @property
     def pending(self) -> bool:
         """Whether more bytes are known to be there."""
-        return any(file.tail.pending for file in self._files.values())
+        return self._begin_anew or any(file.tail.pending for file in self._files.values())
 
     @property
     def polled(self) -> bool:
         """Whether the operating system does not tell when there is more to read."""
         return any(file.tail.polled for file in self._files.values())
 
-    def read(self, max_bytes: int) -> list[Item]:
+    def read(self, max_bytes: int) -> list[News]:
         """Read at most `max_bytes` that are new, of the oldest file that has any."""
+        if self._begin_anew:
+            self._begin_anew = False
+            return [Reread(path=self._folder, why="its files are read from the oldest on")]
         self._list()
-        items: list[Item] = []
+        if self._preview:
+            self._preview = False
+            if found := self._newest():
+                self._begin_anew = True
+                return found
+        items: list[News] = []
         for path, file in self._files.items():
             if max_bytes <= 0:
                 break
@@ -115,6 +130,17 @@ class EventFolder:
         """Let go of the files."""
         for file in self._files.values():
             file.tail.close()
+
+    def _newest(self) -> list[News]:
+        """The newest part of the newest file that holds anything, if there is much to read."""
+        tails = [file.tail for file in self._files.values() if file.tail.bytes_total]
+        if sum(tail.bytes_total for tail in tails) < SHORT:
+            return []
+        try:
+            ends = Ends(*tails[-1].ends(HEAD_SIZE, NEWEST, GRAIN))
+        except OSError:
+            return []  # The next read says why.
+        return preview(ends, lambda _: EventFile(Placer(self._table)))
 
     def _skipped(self) -> Sequence[Skipped]:
         """What could not be read; of several files each says in which."""

@@ -74,7 +74,7 @@ class WandbFile:
         self._step = 0.0  # the last one of the history
         self._records = 0
         self._lines = LineSplitter()
-        self._log = TextLog("console", lambda split: f"console/{split}")
+        self._log = TextLog("console", _console_table)
         self._printed: list[Rows] | None = []  # rows of the output; None: there is a history
         self._printing = False  # whether those of the output are the run's rows
 
@@ -125,6 +125,11 @@ class WandbFile:
         printed, self._printed = self._printed, None if self._printed is None else []
         self._printing = self._printing or bool(printed)
         return items + list(printed or ())
+
+    def leap(self, offset: int) -> None:
+        """Go on at the block that begins at this place of the file."""
+        self._framing.leap(offset)
+        self._lines.clear()
 
     def _skip(self, offset: int, why: str) -> None:
         self.tally.skip(self._records + 1, f"byte {offset}: {why}")
@@ -242,3 +247,7 @@ class WandbFile:
             time=np.array([when for when, _ in system]),
             columns=columns,
         )
+
+
+def _console_table(split: str) -> str:
+    return f"console/{split}"

@@ -69,6 +69,10 @@ class Framing:
         """Whether a record is not whole yet."""
         return bool(self._held or self._pieces)
 
+    def leap(self, offset: int) -> None:
+        """Go on at the block that begins at this place of the file."""
+        self._held, self._pieces, self._offset = b"", None, offset
+
     def feed(self, data: bytes) -> Records:
         """Take bytes, cut anywhere."""
         data = self._held + data
