@@ -107,6 +107,8 @@ class Session:
         """The first step of the run, while its history is yet to be read."""
         self._forwards: set[Path] = set()
         """Files that cannot be read from their end."""
+        self._here: set[Path] = set()
+        """Those of them that another process failed to read."""
         self._verdicts = Verdicts(settings, until)
         self.indexes = Indexes(settings)
         self._due = 0.0
@@ -315,9 +317,17 @@ class Session:
         """Read of all sources alike, so that training and evaluation come together."""
         pending = sum(source.pending for source in self._sources)
         share = max(max_bytes // max(pending, 1), 1 << 14)
+        forwards = len(self._forwards) + len(self._here)
         for source in self._sources:
             if not self._take(source.read(share)):
                 return
+        if len(self._forwards) + len(self._here) > forwards:
+            # What is shown stays until all is read from its start.
+            begins, empty = self.begins, not self._filling.records and not len(self._filling.log)
+            self._start_over()
+            self.begins = begins
+            if empty:
+                self._show()
 
     def _open(self, file: RunFile) -> Source:
         newest_first = not self._axes and file.path not in self._forwards
@@ -329,7 +339,7 @@ class Session:
                 alone=file.alone,
                 newest_first=newest_first,
                 only_lines=file.only_lines,
-                aside=self._aside,
+                aside=self._aside and file.path not in self._here,
             )
 
         read_as = f"{file.table} {file.alone}"
@@ -344,10 +354,8 @@ class Session:
                 self._show()
                 return False
             if isinstance(item, Reread) or (isinstance(item, Older) and not self._prepend(item)):
-                # What is shown stays until all is read from its start.
-                self._forwards.add(item.path)
-                self._start_over()
-                return False
+                (self._here if item.path in self._forwards else self._forwards).add(item.path)
+                return True
             if isinstance(item, Older):
                 continue
             if isinstance(item, Begins):

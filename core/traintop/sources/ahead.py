@@ -52,6 +52,11 @@ class Ahead:
         return self._source.path
 
     @property
+    def pid(self) -> int | None:
+        """The other process, while it reads."""
+        return None if self._process is None else self._process.pid
+
+    @property
     def pending(self) -> bool:
         """Whether more bytes are known to be there."""
         return self._process is not None or self._source.pending

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from traintop.records import (
     Begins,
-    Event,
     LayerBlock,
     LayerNames,
     LayerStats,
-    LogLines,
     News,
     Rows,
     RunInfo,
@@ -28,6 +26,8 @@ if TYPE_CHECKING:
 
     from traintop.records import Item
 
+NEWEST = 1 << 19
+"""Least bytes that are decoded for it: what the first picture waits for."""
 GRAIN = 1 << 15
 """Formats that are no lines are entered at a multiple of this many bytes: `.wandb` files are cut
 into blocks of them."""
@@ -51,7 +51,7 @@ class Leaping(Decoder, Protocol):
         ...
 
 
-def preview(ends: Ends, choose: Callable[[bytes], Decoder | str]) -> list[News]:
+def read_newest(ends: Ends, choose: Callable[[bytes], Decoder | str]) -> list[News]:
     """Read the newest part of a file; nothing where there is no telling what it means.
 
     Args:
@@ -71,7 +71,8 @@ def preview(ends: Ends, choose: Callable[[bytes], Decoder | str]) -> list[News]:
     else:
         return []
     last = (decoder.feed(newest) if newest else []) + decoder.finish()
-    found = [item for item in last if _stands_by_itself(item)]
+    placed = _go_on(_rows(first), _rows(last))
+    found = [item for item in last if placed or not isinstance(item, Rows)]
     if not found:
         return []
     known = [item for item in first if isinstance(item, RunInfo | LayerNames)]
@@ -85,8 +86,24 @@ def first_step(items: Sequence[Item]) -> list[Begins]:
     return [Begins(step=min(steps))] if steps else []
 
 
-def _stands_by_itself(item: Item) -> bool:
-    """Whether it says where it stands: records that are numbered do not."""
-    if isinstance(item, Rows):
-        return item.axis != "record"
-    return isinstance(item, LayerStats | LayerBlock | LogLines | Event | RunInfo)
+def _rows(items: Sequence[Item]) -> list[Rows]:
+    return [item for item in items if isinstance(item, Rows)]
+
+
+def _go_on(first: list[Rows], last: list[Rows]) -> bool:
+    """Whether the newest rows say where they stand, whatever came before them.
+
+    Those that are numbered do not. Nor do those whose steps count anew in each epoch, which is seen
+    where many epochs have brought too few steps: in the first ones there were more.
+    """
+    if any(rows.axis == "record" for rows in last):
+        return False
+    begun = {rows.table: (rows.step[-1], rows.epoch[-1]) for rows in first if rows.axis == "step"}
+    for rows in last:
+        if rows.axis != "step" or rows.table not in begun:
+            continue
+        step, epoch = begun[rows.table]
+        # Each of the first epochs took at least so many steps; half of that is certainly too few.
+        if (rows.step * (epoch + 1) < rows.epoch * step / 2).any():
+            return False
+    return True

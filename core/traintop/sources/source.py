@@ -16,11 +16,11 @@ from traintop.records import (
     Reset,
     SourceReport,
 )
+from traintop.sources import preview
 from traintop.sources.backwards import HEAD_SIZE, Backwards
 from traintop.sources.decoder import Forkable, Overwriting, Resumable, Settling
 from traintop.sources.lines import LineSplitter
 from traintop.sources.mark import Mark
-from traintop.sources.preview import GRAIN, Ends, first_step, preview
 from traintop.sources.tail import HEAD, Chunk, FileTail
 
 if TYPE_CHECKING:
@@ -289,10 +289,10 @@ class FileSource:
         if not isinstance(tail, FileTail) or tail.bytes_total < SHORT:
             return []
         try:
-            ends = Ends(*tail.ends(HEAD_SIZE, NEWEST, GRAIN))
+            ends = preview.Ends(*tail.ends(HEAD_SIZE, preview.NEWEST, preview.GRAIN))
         except OSError:
             return []  # The next read says why.
-        return preview(ends, self._choose)
+        return preview.read_newest(ends, self._choose)
 
     def _jump(self) -> list[LayerNames | Begins]:
         """Go to the newest part of a long file; return what has to be known to read on there."""
@@ -310,7 +310,7 @@ class FileSource:
             if self._decoder is not None:
                 self._history = self._begin_history(jump, learnt)
                 names = [item for item in items if isinstance(item, LayerNames)][-1:]
-                return [*names, *first_step(items)]
+                return [*names, *preview.first_step(items)]
         os.close(jump.fd)
         tail.rewind()
         return []

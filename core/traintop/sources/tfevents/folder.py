@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from traintop.records import Item, News, Reread, Reset, Skipped, SourceReport
+from traintop.sources import preview
 from traintop.sources.backwards import HEAD_SIZE
 from traintop.sources.decoder import SKIPS_KEPT
-from traintop.sources.preview import GRAIN, Ends, preview
 from traintop.sources.scalars import Placer
-from traintop.sources.source import NEWEST, SHORT
+from traintop.sources.source import SHORT
 from traintop.sources.stores import EVENTS
 from traintop.sources.tail import FileTail
 from traintop.sources.tfevents.decoder import EventFile
@@ -137,10 +137,10 @@ class EventFolder:
         if sum(tail.bytes_total for tail in tails) < SHORT:
             return []
         try:
-            ends = Ends(*tails[-1].ends(HEAD_SIZE, NEWEST, GRAIN))
+            ends = preview.Ends(*tails[-1].ends(HEAD_SIZE, preview.NEWEST, preview.GRAIN))
         except OSError:
             return []  # The next read says why.
-        return preview(ends, lambda _: EventFile(Placer(self._table)))
+        return preview.read_newest(ends, lambda _: EventFile(Placer(self._table)))
 
     def _skipped(self) -> Sequence[Skipped]:
         """What could not be read; of several files each says in which."""
