@@ -20,6 +20,7 @@ from traintop.sources.mark import Marking
 from traintop.sources.reader_process import ReaderProcess
 from traintop.sources.registry import open_source
 from traintop.sources.source import Source
+from traintop.sources.tail import FileTail
 from traintop.sources.tfevents import folder as event_folder
 from traintop.store.layers import as_block
 
@@ -69,7 +70,7 @@ def tfevents(first: int, last: int) -> bytes:
 def wandb(first: int, last: int) -> bytes:
     # A file is made whole, for its blocks.
     def made(count: int) -> bytes:
-        records = []
+        records: list[bytes] = []
         for at in range(count):
             records.append(row(at, {"loss": at, "_step": at, "_timestamp": NOW + at}))
             if at % 10 == 0:
@@ -99,9 +100,12 @@ def read_on(read: Source, size: int = 1000) -> list[News]:
             return items
 
 
-def everything(items: list[News]) -> tuple[object, ...]:
+Tables = dict[str, list[tuple[object, ...]]]
+
+
+def everything(items: list[News]) -> tuple[Tables, list[tuple[str, int]], list[object]]:
     """What was read, whatever the bursts that it came in."""
-    tables: dict[str, list[tuple[object, ...]]] = {}
+    tables: Tables = {}
     others: list[object] = []
     lines: list[tuple[str, int]] = []
     for each in items:
@@ -267,12 +271,15 @@ def test_a_process_that_dies_is_no_end(tmp_path: Path, monkeypatch: pytest.Monke
     parts_of(open_source(path), 1500, parts.append)
     left = [*parts[:2], None]
 
+    def gathered(_: ReaderProcess[Part]) -> bool:
+        return True
+
     def dying(process: ReaderProcess[Part]) -> Part | None:
         part = left.pop(0) if left else None
         process.failed = None if part else "killed"
         return part
 
-    monkeypatch.setattr(ReaderProcess, "gather", lambda _: True)
+    monkeypatch.setattr(ReaderProcess, "gather", gathered)
     monkeypatch.setattr(ReaderProcess, "take", dying)
     assert_alike(filled(opened(path)), filled(opened(path, aside=False)))
     assert not left
@@ -284,8 +291,7 @@ def test_a_process_that_dies_is_no_end(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_preview_of_wandb_begins_at_a_block(tmp_path: Path) -> None:
     path = tmp_path / "run.wandb"
     path.write_bytes(wandb(0, 3000))
-    read = registry.open_tail(path)
-    ends = preview.Ends(*read.ends(1 << 12, 1 << 14, preview.GRAIN))  # type: ignore[attr-defined]
+    ends = preview.Ends(*FileTail(path).ends(1 << 12, 1 << 14, preview.GRAIN))
     assert ends.offset % preview.GRAIN == 0
     assert ends.offset
     found = preview.read_newest(ends, lambda head: registry.choose(path, head, "run", True))
@@ -301,12 +307,11 @@ def test_any_cut_has_a_preview_or_none(tmp_path: Path, name: str) -> None:
     whole = open_source(path)
     path.write_bytes(data)
     known = everything([*read_on(whole), *whole.finish()])[0]
-    assert isinstance(known, dict)
     table = next(iter(known), "run")
     for cut in range(0, len(data), max(len(data) // 12, 1)):
         ends = preview.Ends(data[:2000], data[cut:], cut)
         found = preview.read_newest(ends, lambda head: registry.choose(path, head, table, True))
         assert not any(isinstance(item, Reread) for item in found)
-        for each, rows in everything(found)[0].items():  # type: ignore[attr-defined]
+        for each, rows in everything(found)[0].items():
             steps = {place[1] for place in known.get(each, [])}
             assert {place[1] for place in rows} <= steps
