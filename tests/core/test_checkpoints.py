@@ -138,6 +138,18 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path: Path) -> 
     assert not trace.exists()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("protocol", [3, 4, 5])
+def test_a_plain_pickle_that_would_run_code_is_refused_and_not_run(
+    tmp_path: Path, protocol: int
+) -> None:
+    path, marker = tmp_path / "evil.pt", tmp_path / "it ran"
+    path.write_bytes(pickle.dumps({"model": Evil(str(marker))}, protocol=protocol))
+    with pytest.raises(AnalysisFailedError, match=r"is refused: .*could run code"):
+        read_checkpoint(path)
+    assert not marker.exists()
+
+
 def test_a_whole_model_is_refused_with_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     torch.save(build(), path)

@@ -37,6 +37,8 @@ _REFUSED = re.compile(
     r"|Can only (?:build|create)[^,;]*? got (\S+)",
     re.IGNORECASE,
 )
+_TORCH_SAVE = (b"PK", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.")
+"""How files of `torch.save` begin: zip archives, and before PyTorch 1.6 a pickled magic number."""
 _UNPICKLER = re.compile(r"WeightsUnpickler error:\s*(\S.*)")
 
 
@@ -83,6 +85,11 @@ def torch_file(path: Path) -> Mapping[str, Any]:
                 f"checkpoint {path} is refused: it asks for {what}, and loading that could run "
                 "code; save model.state_dict() and plain numbers only"
             ) from None
+        if _is_other_pickle(path):
+            raise AnalysisFailedError(
+                f"checkpoint {path} is refused: it is a pickle, but not of torch.save, and loading it "
+                "could run code; save it with torch.save(model.state_dict(), ...)"
+            ) from None
         raise AnalysisFailedError(
             f"checkpoint {path} is damaged, truncated or no torch.save file{_first(error)}: " + ELSE
         ) from None
@@ -92,6 +99,17 @@ def torch_file(path: Path) -> Mapping[str, Any]:
             "model.state_dict()"
         )
     return cast("Mapping[str, Any]", content)
+
+
+def _is_other_pickle(path: Path) -> bool:
+    """Whether a file is a pickle of protocol 2 or later that `torch.save` did not write."""
+    with path.open("rb") as file:
+        head = file.read(len(_TORCH_SAVE[1]))
+    return (
+        head[:1] == b"\x80"
+        and head[1:2] in b"\x02\x03\x04\x05"
+        and not head.startswith(_TORCH_SAVE)
+    )
 
 
 def _harmless() -> AbstractContextManager[Any]:
