@@ -87,8 +87,8 @@ def torch_file(path: Path) -> Mapping[str, Any]:
             ) from None
         if _is_other_pickle(path):
             raise AnalysisFailedError(
-                f"checkpoint {path} is refused: it is a pickle, but not of torch.save, and loading it "
-                "could run code; save it with torch.save(model.state_dict(), ...)"
+                f"checkpoint {path} is refused: it is a pickle, but not of torch.save, and loading "
+                "it could run code; save it with torch.save(model.state_dict(), ...)"
             ) from None
         raise AnalysisFailedError(
             f"checkpoint {path} is damaged, truncated or no torch.save file{_first(error)}: " + ELSE
