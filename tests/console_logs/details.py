@@ -196,3 +196,50 @@ def columns_in_groups() -> tuple[list[str], Expected]:
     lines = ["ep  | train_loss val_loss | train_acc val_acc", "-" * 44]
     lines += rep(20, lambda i: f"{i:3d} | {2 - i / 20:.4f} {2.1 - i / 20:.4f} | 0.5123 0.4123")
     return lines, {"train_loss": (20, 19), "val_loss": (20, 19), "val_acc": (20, 19)}
+
+
+@log
+def bare_step_before_brackets() -> tuple[list[str], Expected]:
+    return rep(
+        20, lambda i: f"{i * 100} [D loss: {2 - i / 20:f}, acc.: {50 + i:.2f}%] [G loss: {1 + i:f}]"
+    ), {"D loss": (20, 1900), "G loss": (20, 1900)}
+
+
+@log
+def part_named_behind_the_first_value() -> tuple[list[str], Expected]:
+    return rep(
+        20,
+        lambda i: (
+            f"iter {i} step {i} | loss train: {2 - i / 20:.3f}, "
+            f"val: {'n/a' if i < 10 else '2.100'} | iter time: 412.12 ms"
+        ),
+    ), {"loss train": (20, 19)}
+
+
+@log
+def ranges_with_blanks() -> tuple[list[str], Expected]:
+    lines = [
+        f" Epoch[{e:2d} of 3]-Minibatch[{i - 99:4d}-{i:4d}, {i / 5:.2f}%]: Loss = {2 / e:.4f} * 6400"
+        for e in (1, 2, 3)
+        for i in range(100, 501, 100)
+    ]
+    return lines, {"Loss": (15, 1500)}
+
+
+@log
+def times_in_brackets_before_the_file() -> tuple[list[str], Expected]:
+    lines = [
+        f"[2021-04-13 12:00:{i:02d} swin_tiny](main.py 187): INFO Train: [{e}/300][{i}/50]\t"
+        f"eta 1:00:01 lr 0.000001\tloss {6 - e - i / 50:.4f} (6.1000)\tmem 1002MB"
+        for e in range(3)
+        for i in range(0, 50, 10)
+    ]
+    return lines, {"loss": (15, 140), "lr": (15, 140)}
+
+
+@log
+def counts_of_passes() -> tuple[list[str], Expected]:
+    return rep(
+        20,
+        lambda i: f"Progress on:train {i * 10}it/500it rate:2.3it/s postfix:loss={2 - i / 20:.4f}",
+    ), {"loss": (20, 190)}

@@ -183,6 +183,14 @@ def test_names_of_the_step(key: str) -> None:
     assert values(data) == [(10.0, {"loss": 1.0}), (20.0, {"loss": 0.5})]
 
 
+def test_step_in_an_object() -> None:
+    rows = (
+        {"msg": "train", "fields": {"loss": 1.0, "step": 10}},
+        {"msg": "train", "fields": {"loss": 0.5, "step": 20}},
+    )
+    assert values(lines(*rows)) == [(10.0, {"fields/loss": 1.0}), (20.0, {"fields/loss": 0.5})]
+
+
 def axes(data: bytes) -> list[tuple[str, list[float]]]:
     reader = decoder()
     items = reader.feed(data) + reader.finish()

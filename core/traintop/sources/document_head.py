@@ -10,7 +10,7 @@ from traintop.sources import histories, json_text
 from traintop.sources.keys import STEP_KEYS, plain
 
 _BEGINNING = re.compile(
-    rb"[\s\0]*(\{\s*(\"|\}|$)|\[\s*([\[{\]]|$|-?\d+(\.\d+)?([eE][+-]?\d+)?\s*,))"
+    rb"[\s\0]*(\{\s*(\"|\}|$)|\[\s*([\[{]|\]\s*(?:\n|$)|$|-?\d+(\.\d+)?([eE][+-]?\d+)?\s*,))"
 )
 
 

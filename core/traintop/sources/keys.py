@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from typing import Any
+from typing import Any, cast
 
 STEP_KEYS = (
     "step", "global_step", "trainer/global_step", "train/global_step", "_step", "global_steps",
@@ -99,6 +99,8 @@ class Keys:
         }
         names = {plain(key): key for key in reversed(list(new))}
         steps = [names[name] for name in STEP_KEYS if name in names and _counts(new[names[name]])]
+        if self.step is None and not steps:
+            steps = _nested_step(new)
         if self.step is None and steps:
             self.step = steps.pop(0)
         self.other_steps += tuple(steps)
@@ -175,3 +177,14 @@ def _time_unit(value: object) -> float | None:
 
 def _counts(value: object) -> bool:
     return value is None or as_number(value) is not None
+
+
+def _nested_step(new: dict[str, object]) -> list[str]:
+    """The step in an object of a record that has none of its own: `{"fields": {"step": 3}}`."""
+    for key, value in new.items():
+        if isinstance(value, dict) and key.lower() not in SETTINGS_KEYS | {"time", "timing"}:
+            inside = cast("dict[str, object]", value)
+            for name in ("global_step", "step", "iteration"):
+                if isinstance(inside.get(name), int):
+                    return [f"{key}/{name}"]
+    return []

@@ -10,6 +10,9 @@ from traintop.sources.console.numbers import is_count
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_RANGE = re.compile(r"-\s*")
+_OPENED = re.compile(r"\[\s*$")
+_SHARE = re.compile(r"(?:it)?\s*(?:/|of|out of)\s*")
 _CLOCK_END = re.compile(r"\d\d(?:\.\d+)?$")
 
 
@@ -39,19 +42,28 @@ def compounds_of(line: str, numbers: Sequence[re.Match[str]], first: int) -> Com
         if i + 1 == count:
             continue
         glue = line[end : numbers[i + 1].start()]
+        start = numbers[i].start()
+        opened = _OPENED.search(line[max(start - 8, 0) : start]) is not None
         follower = numbers[i + 1][0]
         if glue == ":" and text.isdigit() and len(text) < 4 and _CLOCK_END.match(follower):
             skip.update((i, i + 1))
-        elif glue == "-" and text.isdigit() and follower.isdigit():
+        elif (
+            _RANGE.fullmatch(glue)
+            and text.isdigit()
+            and follower.isdigit()
+            and (
+                glue == "-"
+                or _OPENED.search(line[max(numbers[i].start() - 8, 0) : numbers[i].start()])
+            )
+        ):
             skip.add(i)
-            if len(text) == 4 and len(follower) == 2:
+            if glue == "-" and len(text) == 4 and len(follower) == 2:
                 skip.add(i + 1)
             elif (
-                line[numbers[i].start() - 1 : numbers[i].start()] == "["
-                or line[numbers[i + 1].end() :][:5] == "batch"  # ESPnet: `1-100batch`
+                opened or line[numbers[i + 1].end() :][:5] == "batch"  # ESPnet: `1-100batch`
             ):
                 ranges.add(i + 1)
-        elif glue.strip() in ("/", "of", "out of") and is_count(text) and is_count(follower):
+        elif _SHARE.fullmatch(glue) and is_count(text) and is_count(follower):
             if i in totals.values():
                 skip.update((i - 1, i, i + 1))
             else:

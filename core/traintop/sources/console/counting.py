@@ -14,6 +14,7 @@ from traintop.sources.console.vocabulary import (
     STEPS,
     is_metric,
     normal,
+    split_in,
 )
 from traintop.sources.languages import counted_behind
 
@@ -25,6 +26,7 @@ _AFTER = re.compile(r"\s*(?:[Aa]fter|[Aa]t|[Ii]n)?\s*$")
 _COUNTED = re.compile(r"\s(iteration|step|epoch|update|batch)(?:s|es)?\b")
 _VALUE = re.compile(r"\s+-?\d+\.\d")
 _NUMBERED = re.compile(r":\s+-?\d+\.\d")
+_NAME_NEXT = re.compile(r"\s+[\[(]?([A-Za-z][A-Za-z_/ -]{0,40})\.?(?:\s*[:=]\s*| )-?\d")
 _PIPED = re.compile(r"\|\d+\|[A-Za-z]")
 _DARKNET = re.compile(r":\s-?[\d.]+,\s-?[\d.]+ [a-z]")
 
@@ -34,7 +36,8 @@ def count(field: Field, opener: str, after: str, previous: Field | None, line_af
     if field.explicit and normal(field.name) in EPOCHS and not is_count(field.text):
         field.counter = "epoch"  # Hugging Face counts parts of epochs.
         return
-    if not is_count(field.text) or (opener and after[:1] == "," and not field.leads):
+    listed = opener and after[:1] == "," and not field.leads
+    if not is_count(field.text) or (listed and normal(field.name) not in COUNTERS):
         return
     name = (
         re.sub(r"\s?[(\[].*$", "", field.name)
@@ -56,7 +59,7 @@ def count(field: Field, opener: str, after: str, previous: Field | None, line_af
         )
         if last in PLURAL and not (field.leads or not field.before.strip()):
             beside_epoch = previous is not None and previous.counter in EPOCHS
-            named = whole == counted == "steps" and field.explicit
+            named = (whole == counted == "steps" or words[-2:-1] == ["learner"]) and field.explicit
             amount = amount or not (beside_epoch or named)
         if field.glued and field.unit not in ("it", "e"):
             amount = True
@@ -91,8 +94,10 @@ def count(field: Field, opener: str, after: str, previous: Field | None, line_af
     if field.total >= 0:
         epoch_before = previous is not None and bool(previous.counter)
         named = re.match(r"\s*(?:batches|steps|iters|iterations|it\b|\[)", after) is not None
-        if not field.name or (bracketed and not is_metric(field.name)):
-            pair = field.leads and re.match(r"\]\s?\[\d", line_after) is not None
+        passes = field.glued and field.unit in ("it", "it/")
+        if not field.name or passes or (bracketed and not is_metric(field.name)):
+            leads = field.leads or split_in(field.name) is not None
+            pair = leads and re.match(r"\]\s?\[\d", line_after) is not None
             field.counter = "epoch" if pair else "#"
             field.before += " " + field.name
         elif named and epoch_before:
@@ -104,11 +109,12 @@ def count(field: Field, opener: str, after: str, previous: Field | None, line_af
         field.counter, field.before = "epoch", field.name
         return
     if not field.name:
-        if field.leads and not opener and re.match(r":(?:\t|\s{2,})[A-Za-z]", after):
+        bare = field.leads and not opener
+        if bare and re.match(r":(?:\t|\s{2,})[A-Za-z]", after):
             field.counter = "step"  # CatBoost
-        elif field.leads and not opener and _DARKNET.match(line_after):
+        elif bare and (_DARKNET.match(line_after) or _leads_metric(line_after)):
             field.counter = "step"
-        elif field.leads and not opener and _PIPED.match(line_after):
+        elif bare and _PIPED.match(line_after):
             field.counter = "epoch"  # torchtune: `1|120|Loss: 0.53`
         elif (
             previous is not None
@@ -130,3 +136,9 @@ def count(field: Field, opener: str, after: str, previous: Field | None, line_af
             and after[:1] == "]"
         ):
             field.counter = "#"
+
+
+def _leads_metric(after: str) -> bool:
+    """Whether the name of a measurement comes next: `120 [D loss: 0.53]`, `120 loss 0.53`."""
+    found = _NAME_NEXT.match(after)
+    return found is not None and is_metric(found[1].strip())

@@ -155,6 +155,9 @@ def plan_of(line: str, numbers: Sequence[re.Match[str]], units: Units) -> Plan:
     best = _IS_BEST.search(line[prefix.end : numbers[first].start()]) is not None
     plan.split = prefix.split if prefix.split != "train" else None
     distinct = {head for head in heads.values() if head is not None}
+    valued = [f for f in fields if f.kind == "value" and f.name and not f.counter]
+    late = bool(distinct) and bool(valued) and heads[valued[0].index] is None
+    """Whether the part of the data is named behind the first value, which is of another."""
     values: list[Value] = []
     taken: set[str] = set()
     used = {plan.step.part if plan.step else 0, plan.epoch.part if plan.epoch else 0}
@@ -172,7 +175,7 @@ def plan_of(line: str, numbers: Sequence[re.Match[str]], units: Units) -> Plan:
         if field.counter and again:
             continue
         head = heads.get(field.index)
-        if head is not None and len(distinct) > 1 and split_in(name) is None:
+        if head is not None and (len(distinct) > 1 or late) and split_in(name) is None:
             name = f"{head}/{name}"
         if not values:
             best = best or _IS_BEST.search(line[prefix.end : field.key_start]) is not None
@@ -206,7 +209,7 @@ def plan_of(line: str, numbers: Sequence[re.Match[str]], units: Units) -> Plan:
         for field in fields
         if 2 * field.index + 1 in {value.part for value in values}
     )
-    if len(distinct) == 1:
+    if len(distinct) == 1 and not late:
         (only,) = distinct
         plan.split = None if only == "train" else only
     plan.metric = any(is_metric(value.name) for value in values)

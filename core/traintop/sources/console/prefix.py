@@ -24,9 +24,11 @@ _STAMP = "|".join(
 )
 _PARTS = re.compile(
     r"\s*(?:"
-    r"\[(?:rank|default|local_?rank|Rank|RANK|GPU|gpu)[ :=]?(?P<rank>\d{1,5})\]:?"
+    r"\[(?:rank|default|local_?rank|proc|Rank|RANK|GPU|gpu)[ :=]?(?P<rank>\d{1,5})\]:?"
     r"|(?:rank|Rank|RANK)[ =:]?(?P<named>\d{1,5})\s?[:|\]>-]\s"
     r"|\((?:\w+\s)?pid=\d+[^)]{0,80}\)"
+    rf"|\[(?:{_STAMP}) [\w.-]{{1,40}}\](?=\s?\()"
+    r"|\([\w./-]+\.py \d+\):"
     rf"|[\[(<]?(?:{_STAMP})[\])>]?:?(?=[\s|,\[:-]|$)"
     r"|[IWEF]\d{4,8} \d\d:\d\d:\d\d\.\d+\s+\d+ [^\]\s]{1,80}\]"
     rf"|[\[(<]{{0,2}}\s?{_LEVEL}\s?[\])>]{{0,2}}(?:\s?:[\w.]*:|(?=[\s|:\[\]-]))"
