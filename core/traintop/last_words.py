@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from traintop.records import Event
+
 LOOKED_AT = 200
 """Lines at the end of the log that are looked at; the tracebacks of many ranks are long."""
 
@@ -77,6 +79,15 @@ def last_word(lines: Sequence[str]) -> LastWord | None:
         return None
     text = lines[found].strip()
     return LastWord(text[:LONGEST], OUT_OF_MEMORY.search(text) is not None)
+
+
+def exit_word(events: Sequence[Event]) -> LastWord | None:
+    """Say with which code a run ended that its tracker saw fail; None where that is not known."""
+    for event in reversed(events):
+        code = event.fields.get("exit_code")
+        if event.event == "control" and event.fields.get("action") == "failed" and code:
+            return LastWord(f"exit code {code}", out_of_memory=False)
+    return None
 
 
 def said_the_end(lines: Sequence[str]) -> bool:

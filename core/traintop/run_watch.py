@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from traintop.analysis_findings import AnalysisFindings
-from traintop.last_words import LastWord, last_word, said_the_end
+from traintop.last_words import LastWord, exit_word, last_word, said_the_end
 from traintop.liveness import Signs, allowed_silence, process_alive, run_state
 from traintop.records import Finding, Floats, RunInfo, State
 from traintop.state_findings import StateFindings
@@ -120,7 +120,7 @@ class RunWatch:
         wrote = self._wrote()
         silence = 0.0 if wrote is None else now - wrote
         allowed = allowed_silence(self._rhythm(run))
-        word, _ = self._last_words(store.log)
+        word = self._last_words(store.log)[0] or exit_word(list(run.events))
         news = self._found.look(state, run.last_step or 0, silence, allowed, word)
         return news + self._analysed.look(folder if self._path.is_dir() else None, now)
 

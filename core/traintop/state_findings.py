@@ -101,7 +101,7 @@ def _crashed(step: int, silence: float, word: LastWord | None, episode: int) -> 
     fixes: tuple[str, ...] = ()
     tests: tuple[NextTest, ...] = ()
     if word is not None:
-        causes = (Cause(cause=word.text, because="the log's last word", basis="measured"),)
+        causes = (Cause(cause=word.text, because="its last word", basis="measured"),)
     if word is not None and word.out_of_memory:
         tests = (NextTest(do="Find the largest batch that fits", analysis="batch_size"),)
         fixes = ("half the batch size, with gradient accumulation for the same total",)

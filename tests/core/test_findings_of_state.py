@@ -166,6 +166,15 @@ def test_the_traceback_in_the_log_is_the_cause(tmp_path: Path) -> None:
     assert session.state(time.time()) == "crashed"
 
 
+def test_the_exit_code_that_a_tracker_saw_is_the_cause(tmp_path: Path) -> None:
+    (tmp_path / "train_diagnostics.jsonl").write_text(lines(50, 1000.0))
+    failed = {"event": "control", "action": "failed", "exit_code": 137}
+    (tmp_path / "events.jsonl").write_text(json.dumps(failed) + "\n")
+    session = read_whole(tmp_path, Settings())
+    (finding,) = [each for each in session.findings() if each.id == "crashed"]
+    assert finding.title == "The run has died: exit code 137"
+
+
 def test_a_run_that_ended_well_is_none(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"planned_steps": 50}))
     (tmp_path / "train_diagnostics.jsonl").write_text(lines(50, 1000.0))

@@ -103,6 +103,10 @@ PANELS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """The charts of the overview by role, the most telling first."""
 
 
+LOOKED_AT = 1000
+"""Series without a role that are looked at for whether they ever change."""
+
+
 def panels_by_role(
     refs: Sequence[SeriesRef], gpus: Iterable[str], is_flat: Callable[[SeriesRef], bool]
 ) -> list[Panel]:
@@ -111,7 +115,8 @@ def panels_by_role(
     Args:
         refs: The series of the run.
         gpus: Names of the GPU series of this machine, which come before what the run recorded.
-        is_flat: Whether a series has never changed; such a one comes last.
+        is_flat: Whether a series has never changed; such a one comes last. Only so many are asked
+            about as somebody may look at.
     """
     panels: list[Panel] = []
     devices = [GpuRef(name) for name in gpus]
@@ -122,5 +127,7 @@ def panels_by_role(
         if found:
             panels.append(Panel(title, found))
     taken = {ref for panel in panels for ref in panel.refs}
-    others = sorted((ref for ref in refs if ref not in taken), key=is_flat)
+    others = [ref for ref in refs if ref not in taken]
+    flat = {ref for ref in others[:LOOKED_AT] if is_flat(ref)}
+    others = [ref for ref in others if ref not in flat] + [ref for ref in others if ref in flat]
     return panels + [Panel(ref.label, [ref]) for ref in others]

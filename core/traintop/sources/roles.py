@@ -276,15 +276,15 @@ def choose_all(
     taken = {choice.role for choice in chosen.values()}
     candidates = [each for each in series if each not in given]
     best: dict[str, tuple[tuple[int, bool], tuple[str, str], Match]] = {}
-    evaluated = {table for table, name in candidates if _is_of(name, "val")}
-    for table, name in candidates:
-        match = role_of(name, table)
-        if match is None or match.role in taken:
+    matches = [(*each, match) for each in candidates if (match := role_of(each[1], each[0]))]
+    evaluated = {table for table, _, match in matches if match.role.endswith("/val")}
+    for table, name, match in matches:
+        if match.role in taken:
             continue
         # `balanced_accuracy` is worth more on data that was not trained on.
         of_val = match.role in BOTH and table.rpartition("/")[2] == "val"
         # nanoGPT evaluates on training data too: `train loss` and `val loss` beside `loss`.
-        estimated = table in evaluated and _is_of(name, "train")
+        estimated = table in evaluated and _says_train(name)
         preference = match.preference - of_val, estimated
         if match.role not in best or preference < best[match.role][0]:
             best[match.role] = (preference, (table, name), match)
@@ -298,9 +298,9 @@ def choose_all(
     return chosen
 
 
-def _is_of(name: str, split: str) -> bool:
-    """Whether the name of a series itself says that it is of a part of the data."""
-    return _take_split(_cut(_CAMEL.sub("_", name))) == split
+def _says_train(name: str) -> bool:
+    """Whether the name of a series itself says that it is of the training data."""
+    return _take_split(_cut(_CAMEL.sub("_", name))) == "train"
 
 
 def _parts(
