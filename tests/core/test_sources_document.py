@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from rows_read import Row, by_table
 from traintop.records import Item
+from traintop.sources.decoder import Tally
 from traintop.sources.document import JsonDocument
 from traintop.sources.json_text import Brackets, parse_beginning
+from traintop.sources.objects import ObjectDecoder
 from traintop.sources.registry import format_of, holds_metrics
 
 HUGGING_FACE = {
@@ -251,3 +253,23 @@ def test_any_bytes_are_read_alike_however_they_are_cut(data: bytes, cuts: list[i
     assert set(by_table(items)) == set(expected)
     format_of(Path("x"), data[:4096])
     holds_metrics(Path("x"), data[:4096])
+
+
+@pytest.mark.parametrize("odd", [{}, {"large": 10**30}, {"nested": {"a": 1, "b": "2.5"}}])
+def test_many_records_are_read_as_each_of_them_would_be(odd: dict[str, object]) -> None:
+    rows: list[dict[str, Any]] = [
+        {"step": at, "loss": 1 / (at + 1), "lr": "0.1", "note": "warm", "on": at % 2 == 0} | odd
+        for at in range(500)
+    ]
+    rows[100] = {"step": 100, "eval_loss": 2, "loss": None}
+    found = []
+    for finite in (False, True):
+        tally = Tally()
+        bursts = ObjectDecoder(tally).take(rows, finite=finite)
+        columns = [
+            (name, [] if column.rows is None else column.rows.tolist(), column.values.tolist())
+            for burst in bursts
+            for name, column in sorted(burst.columns.items())
+        ]
+        found.append((columns, [burst.size for burst in bursts], tally.state()))
+    assert found[0] == found[1]

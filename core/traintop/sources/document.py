@@ -79,12 +79,12 @@ class JsonDocument:
             self.tally.skip(_line_of(error), f"not JSON: {_reason(error)}")
             return []
         self.tally.skip(line, "the document ends before its end: its last part is missing")
-        return self._take(value)
+        return self._take(value, finite=False)
 
     def _read(self) -> list[Item]:
         data = b"".join(self._pieces)
         try:
-            values = json_text.parse(data)
+            values, finite = json_text.parse(data)
         except (ValueError, RecursionError):
             # It may be half of an old and half of a new one. Not tried again at once, so that the
             # time stays linear in the bytes.
@@ -93,15 +93,15 @@ class JsonDocument:
             return []
         self._pieces.clear()
         self._brackets = json_text.Brackets()
-        return [item for value in values for item in self._take(value)]
+        return [item for value in values for item in self._take(value, finite=finite)]
 
-    def _take(self, value: object) -> list[Item]:
+    def _take(self, value: object, *, finite: bool) -> list[Item]:
         found = histories.find(value)
         items: list[Item] = []
         for records in found.records:
             other = ".".join((self._table, *records.path))
             table = self._names.setdefault(records.path, other if self._names else self._table)
-            items += self._take_records(table, records.rows)
+            items += self._take_records(table, records.rows, finite=finite)
         curves = arrange(found.arrays)
         for number, each in enumerate(curves):
             named = bool(found.records) or number > 0
@@ -109,7 +109,9 @@ class JsonDocument:
         if not items and isinstance(value, dict):
             row = cast("dict[str, Any]", value)
             self.tally.note("no history, but single values")
-            return self._take_records(self._table, [row]) if histories.holds_numbers(row) else []
+            if not histories.holds_numbers(row):
+                return []
+            return self._take_records(self._table, [row], finite=finite)
         if isinstance(value, dict) and (info := _plan(cast("dict[str, Any]", value))) is not None:
             items.insert(0, info)
         names = [".".join(each.path) or "the document" for each in found.records]
@@ -117,13 +119,13 @@ class JsonDocument:
         self.tally.why = f"a history is in {', '.join(names[:3])}" if names else ""
         return items
 
-    def _take_records(self, table: str, rows: list[dict[str, Any]]) -> list[Item]:
+    def _take_records(self, table: str, rows: list[dict[str, Any]], *, finite: bool) -> list[Item]:
         objects = self._objects.setdefault(table, ObjectDecoder(self.tally))
         maker = self._makers.get(table)
         if maker is None:
             maker = self._makers[table] = RowMaker(objects.keys, table, self._split_table)
         items: list[Item] = []
-        for burst in objects.take(rows):
+        for burst in objects.take(rows, finite=finite):
             self.tally.records += burst.size
             items += maker.rows(burst)
         return items

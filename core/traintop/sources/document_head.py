@@ -43,7 +43,7 @@ def holds_curves(_path: Path, head: bytes) -> bool:
 
 def _is_object(line: bytes) -> bool:
     try:
-        values = json_text.parse(line)
+        values = json_text.parse(line).values
     except (ValueError, RecursionError):
         return False
     return all(isinstance(value, dict) for value in values)

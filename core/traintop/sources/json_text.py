@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -43,17 +43,27 @@ class Brackets:
         self.depth += opened - outside.count(b"}") - outside.count(b"]")
 
 
-def parse(data: bytes) -> list[Any]:
-    """The values of a JSON text, one after another; NaN and the like are taken.
+class Parsed(NamedTuple):
+    """What a JSON text says."""
+
+    values: list[Any]
+    """One after another."""
+    finite: bool
+    """Whether no number in it can be NaN or infinite: the text is JSON as it is defined."""
+
+
+def parse(data: bytes) -> Parsed:
+    """The values of a JSON text; NaN and the like are taken.
 
     Raises:
         ValueError: It is no JSON; the message says where.
         RecursionError: It is nested too deeply.
     """
     try:
-        return [msgspec.json.decode(data)]
+        return Parsed([msgspec.json.decode(data)], finite=True)
     except (msgspec.MsgspecError, UnicodeDecodeError):
-        return parse_values(data.decode("utf-8", "replace").strip("\0\ufeff \t\r\n"))
+        text = data.decode("utf-8", "replace").strip("\0\ufeff \t\r\n")
+        return Parsed(parse_values(text), finite=False)
 
 
 def parse_beginning(data: bytes, *, whole_records: bool = False) -> Any:
