@@ -349,3 +349,30 @@ def test_what_is_none_of_the_run_is_opened_once(
     make(tmp_path, "other.png")
     assert [file.path.name for file in watched.refresh()] == ["torn.json"]
     assert set(opened) == {"torn.json"}
+
+
+@pytest.mark.parametrize(
+    ("files", "newest", "opened"),
+    [
+        (["checkpoint-5/trainer_state.json", "trainer_state.json"], "trainer_state.json", "."),
+        (["checkpoint-5/trainer_state.json", "runs/x/a.tfevents.1"], "runs/x/a.tfevents.1", "."),
+        (["runs/x/a.tfevents.1", "train.log"], "runs/x/a.tfevents.1", "runs/x"),
+        (["a/progress.csv", "a/monitor.csv"], "a/monitor.csv", "a"),
+        (["w/2023.log", "w/2023.log.json"], "w/2023.log.json", "w"),
+        (["w/2023.log", "w/2023.log.json", "w/2024.log"], "w/2023.log.json", "w/2023.log.json"),
+        (["metrics.csv", "notes.csv"], "metrics.csv", "metrics.csv"),
+    ],
+)
+def test_with_the_newest_file_comes_the_rest_of_its_run(
+    tmp_path: Path, files: list[str], newest: str, opened: str
+) -> None:
+    history = (
+        '{"global_step": 5, "log_history": [{"step": 1, "loss": 2.0}, {"step": 5, "loss": 1}]}'
+    )
+    table = "step,loss\n1,2.0\n2,1.0\n"
+    for name in files:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(history if "state" in name else table if "csv" in name else ROW)
+        os.utime(path, (9, 9) if name == newest else (1, 1))
+    assert newest_run(tmp_path) == tmp_path / opened

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from traintop.sources.checkpoints import is_checkpoint_folder
 from traintop.sources.layout import OWN_FOLDERS, OWN_RECORDS, SKIPPED_FOLDERS
 from traintop.sources.registry import format_of, head_of, holds_metrics
+from traintop.sources.run_folder import whole_run
 from traintop.sources.stores import DATABASES, Store, outermost, run_folder, store_of, written
 
 MAX_DEPTH = 6
@@ -43,10 +44,15 @@ def find_store_runs(below: Path, most: float = MAX_ENTRIES) -> list[list[Path]]:
 
 
 def newest_run(below: Path) -> Path | None:
-    """The run written to last below a folder: a folder of our own format or a file of metrics.
+    """The run written to last below a folder: its folder, or a file of metrics that stands alone.
 
     A text log is taken only where there is neither. None if nothing is found in a bounded search.
     """
+    path = _newest(below)
+    return None if path is None else whole_run(path, below)
+
+
+def _newest(below: Path) -> Path | None:
     own, metrics, logs, stores = scan(below)
     said = os.environ.get("DIAGNOSTICS_DIR")
     if said and (modified := _modified(below / said)) is not None:
