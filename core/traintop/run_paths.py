@@ -21,31 +21,34 @@ FIRST_FOLDERS = 64
 """Folders that are looked into first: among so many there are two runs, where there are many."""
 
 
-def expand(paths: Sequence[str], say: Callable[[str], None]) -> Iterator[str]:
+def expand(
+    paths: Sequence[str], say: Callable[[str], None], done: str = "checked"
+) -> Iterator[str]:
     """Yield the runs that paths name, in the order of the paths.
 
     Args:
         paths: Files, folders, globs that the shell has left alone, `-`.
         say: Told what a path that is no run itself was taken for.
+        done: What is done with each run.
     """
     for path in paths:
         if path == "-" or Path(path).exists() or not glob.has_magic(path):
-            yield from _runs_at(path, say)
+            yield from _runs_at(path, say, done)
             continue
         found = sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - the pattern may be absolute
         if not found:
             yield path  # Whoever opens it says that it does not exist.
         for each in found:
-            yield from _runs_at(each, say)
+            yield from _runs_at(each, say, done)
 
 
-def _runs_at(path: str, say: Callable[[str], None]) -> Iterator[str]:
+def _runs_at(path: str, say: Callable[[str], None], done: str) -> Iterator[str]:
     folder = Path(path)
     runs = runs_in(folder) if path != "-" and folder.is_dir() else []
     if len(runs) < 2:
         yield path
         return
-    say(f"{path}: holds {len(runs)} runs, each of which is checked")
+    say(f"{path}: holds {len(runs)} runs, each of which is {done}")
     yield from map(str, runs)
 
 

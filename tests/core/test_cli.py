@@ -79,6 +79,17 @@ def test_describe_names_series_and_roles(healthy, capsys):
     assert "loss/train" in capsys.readouterr().out
 
 
+def test_describe_takes_each_run_of_a_folder(tmp_path, capsys):
+    for name in ("version_0", "version_1"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name / "log.jsonl", [{"step": 1, "loss": 2.0}])
+    assert main(["describe", str(tmp_path), "--format", "json"]) == 0
+    out, err = capsys.readouterr()
+    paths = [json.loads(line)["path"] for line in out.splitlines()]
+    assert paths == [str(tmp_path / name) for name in ("version_0", "version_1")]
+    assert "holds 2 runs, each of which is described" in err
+
+
 @pytest.mark.parametrize("command", ["check", "describe"])
 def test_a_bad_path_does_not_stop_the_others(command, healthy, tmp_path, capsys):
     assert main([command, str(tmp_path / "nothing"), str(healthy)]) == 2

@@ -159,10 +159,11 @@ def _describe(arguments: list[str]) -> int:
 
     from traintop import description, description_text
     from traintop.opening import read_whole
+    from traintop.run_paths import expand
     from traintop.settings import load_settings
 
     code = 0
-    for path in parsed.paths:
+    for path in expand(parsed.paths, _say, done="described"):
         try:
             settings, _ = load_settings(Path(path))
             session = read_whole(path, settings, judge=False)
@@ -177,6 +178,10 @@ def _describe(arguments: list[str]) -> int:
             print(f"traintop: {path}: no record was read", file=sys.stderr)
             code = EXIT_UNREADABLE
     return code
+
+
+def _say(text: str) -> None:
+    print(f"traintop: {text}", file=sys.stderr)
 
 
 def _analyze(arguments: list[str]) -> int:
