@@ -144,6 +144,11 @@ _WORDS: dict[RoleFrom | None, str] = {
 def _labels(series: list[tuple[str, str]]) -> dict[tuple[str, str], str]:
     names = Counter(name for _, name in series)
     tables = {table for table, _ in series}
+    # The name of the one file that all of them are of says nothing.
+    files = {table.partition("/")[0] for table in tables}
+    if len(files) == 1 < len(tables) and all("/" in table for table in tables):
+        short = [(table.partition("/")[2], name) for table, name in series]
+        return dict(zip(series, _labels(short).values(), strict=True))
     split = "val" in tables
     beside = tables - {"val"}
     main = beside.pop() if len(beside) == 1 else "train"  # mmengine calls it `scalars`

@@ -11,7 +11,6 @@ the last word on the run can be the one that its whole files give.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from typing import TypeVar
@@ -23,6 +22,7 @@ from traintop.detectors.engine import Engine
 from traintop.profile import Profile, with_profile
 from traintop.records import DetectorFailure, Event, Finding, LayerStats, NotJudged, Row, RunInfo
 from traintop.sources.roles import choose
+from traintop.sources.table_names import RANK_TABLE
 from traintop.store import Run, Table
 from traintop.units import factor_of
 
@@ -35,7 +35,6 @@ FIRST_EVENTS = 100
 EVAL_ROLES = frozenset({"loss/val", "accuracy/val", "balanced_accuracy", "majority_pred_fraction"})
 
 # Ranks are numbered from 0, and what is kept of them is as wide as the largest number.
-_RANK = re.compile(r"rank(\d{1,5})/train")
 
 # What happened at a step is fed before the step's record, what was measured of it after that.
 _EVENT, _TRAIN, _LAYERS, _EVAL = range(4)
@@ -221,12 +220,12 @@ class Judge:
     def _tables(self) -> list[Table]:
         """Return the tables that are judged: those of rank 0, which stand at the top."""
         tables = self._run.tables.values()
-        return [table for table in tables if not table.name.startswith("rank")]
+        return [table for table in tables if not RANK_TABLE.search(table.name)]
 
     def _ranks(self) -> dict[int, Table]:
         """Return the training records of ranks that have a folder of their own."""
-        tables = self._run.tables.values()
-        found = ((_RANK.fullmatch(table.name), table) for table in tables)
+        tables = [table for table in self._run.tables.values() if table.name.endswith("/train")]
+        found = ((RANK_TABLE.search(table.name), table) for table in tables)
         return {int(match[1]): table for match, table in found if match is not None}
 
     def _trunk(self) -> Table | None:

@@ -45,6 +45,15 @@ def test_the_labels_of_training_are_plain_and_others_name_their_table():
     }
 
 
+def test_the_file_that_all_tables_are_of_is_not_named():
+    tables = {"job-7/train": ["loss"], "job-7/rank00001/train": ["loss"], "job-7/val": ["loss"]}
+    assert named(Catalogue(), store_of(**tables).run(0)) == {
+        "loss": ("job-7/train", "loss", "loss/train"),
+        "rank00001/train/loss": ("job-7/rank00001/train", "loss", None),
+        "val/loss": ("job-7/val", "loss", "loss/val"),
+    }
+
+
 def test_a_table_alone_needs_no_name():
     run = store_of(val=["loss"]).run(0)
     assert list(named(Catalogue(), run)) == ["loss"]

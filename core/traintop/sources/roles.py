@@ -28,6 +28,7 @@ from traintop.sources.role_names import (
     WHOLE_NAMES,
     WITH_UNIT,
 )
+from traintop.sources.table_names import RANK_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,7 +40,6 @@ _LOOKUP = {
 }
 _WORDS = re.compile(r"[^0-9a-z]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_RANK = re.compile(r"(?:^|(?<=/))rank\d+(?:/|$)")
 _IN_BRACKETS = re.compile(r"\(([^()]{1,20})\)\s*$")
 _OUTPUT = re.compile(r"\bnet output #?\d+:?")
 """Caffe numbers the outputs of the net."""
@@ -225,7 +225,7 @@ def _take_split(words: list[str]) -> str | None:
 
 def _split_of_table(table: str) -> str | None:
     """`val` for `val`, `rank00003/val`, `eval_metrics`; None where the name says nothing."""
-    words = _WORDS.split(_RANK.sub("", table).rpartition("/")[2].lower())
+    words = _WORDS.split(RANK_TABLE.sub("", table).rpartition("/")[2].lower())
     return SPLITS.get(words[0]) or SPLITS.get(words[-1])
 
 
@@ -271,7 +271,7 @@ def choose_all(
         given: Roles that a person has given to series; `none`: it has none, whatever its name.
     """
     given = given or {}
-    series = [each for each in series if not _RANK.search(each[0])]
+    series = [each for each in series if not RANK_TABLE.search(each[0])]
     chosen = {each: Choice(given[each], "") for each in series if given.get(each, "none") != "none"}
     taken = {choice.role for choice in chosen.values()}
     candidates = [each for each in series if each not in given]

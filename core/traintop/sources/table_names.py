@@ -11,6 +11,8 @@ from traintop.sources.layout import OWN_FILES
 from traintop.sources.stores import DATABASES, file_store
 
 RANK = re.compile(r"rank\d+")
+RANK_TABLE = re.compile(r"(?:^|(?<=/))rank(\d{1,5})(?:/|$)")
+"""What the name of a table has in it that is of another rank than the one that is shown."""
 
 _ENDINGS = frozenset({*SUFFIXES, *DATABASES, *RECORDS, *PRINTED, *OTHERS})
 
