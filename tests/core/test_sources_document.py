@@ -262,11 +262,11 @@ def test_many_records_are_read_as_each_of_them_would_be(odd: dict[str, object]) 
         for at in range(500)
     ]
     rows[100] = {"step": 100, "eval_loss": 2, "loss": None}
-    found = []
+    found: list[object] = []
     for finite in (False, True):
         tally = Tally()
         bursts = ObjectDecoder(tally).take(rows, finite=finite)
-        columns = [
+        columns: list[tuple[str, list[int], list[float]]] = [
             (name, [] if column.rows is None else column.rows.tolist(), column.values.tolist())
             for burst in bursts
             for name, column in sorted(burst.columns.items())

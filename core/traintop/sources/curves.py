@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traintop.records import Column
-from traintop.sources.histories import Array, Path, axis_name, is_axis, split_of
+from traintop.sources.histories import Array, Path, axis_name, is_axis, split_from_name
 from traintop.sources.keys import SPLITS, plain
 from traintop.sources.roles import role_of
 
@@ -74,7 +74,7 @@ def _measured(series: list[Array]) -> list[Array]:
             len(each.values) > SHORT
             or len(each.values) == longest
             or role_of(each.name) is not None
-            or split_of(each.name)[1] is not None
+            or split_from_name(each.name)[1] is not None
         )
     ]
 
@@ -96,8 +96,8 @@ def _is_over(series: Array, axis: Array) -> bool:
     if len(axis.values) != len(series.values):
         return False
     around = axis.path[:-1]
-    split = split_of(axis.name)[1]
-    return series.path[: len(around)] == around and split in (None, split_of(series.name)[1])
+    split = split_from_name(axis.name)[1]
+    return series.path[: len(around)] == around and split in (None, split_from_name(series.name)[1])
 
 
 def _whole_multiple(size: int, tables: dict[tuple[object, ...], Curves]) -> Curves | None:

@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traintop.records import Floats
-from traintop.sources.keys import EPOCH_KEYS, SETTINGS_KEYS, SPLITS, STEP_KEYS, as_number, plain
+from traintop.sources.keys import (
+    EPOCH_KEYS,
+    FIRST_WALL_CLOCK,
+    SETTINGS_KEYS,
+    SPLITS,
+    STEP_KEYS,
+    as_number,
+    plain,
+)
 from traintop.sources.roles import role_of
 
 MAX_DEPTH = 6
@@ -26,7 +34,6 @@ Path = tuple[str, ...]
 Object = dict[str, Any]
 
 _NUMBERED = re.compile(r"(?:(epoch|step|iter|iteration|global_step)[_ -]?)?(\d+)", re.IGNORECASE)
-_FIRST_WALL_CLOCK = 1e8
 
 
 class Records(NamedTuple):
@@ -80,10 +87,10 @@ def is_axis(name: str) -> bool:
 
 def axis_name(name: str) -> str:
     """The name of an axis without the part of the data that it is of."""
-    return plain(name) if plain(name) in AXES else split_of(name)[0]
+    return plain(name) if plain(name) in AXES else split_from_name(name)[0]
 
 
-def split_of(name: str) -> tuple[str, str | None]:
+def split_from_name(name: str) -> tuple[str, str | None]:
     """A name without the part of the data that it speaks of, and that part."""
     words = plain(name).split("_")
     for place in (0, -1):
@@ -191,7 +198,7 @@ def _array(parts: list[object], path: Path) -> Array | None:
     if values.ndim != 2 or values.shape[1] not in (2, 3):
         return None
     # TensorBoard's form has the time of day before the step.
-    timed = values.shape[1] == 3 and bool((values[:, 0] > _FIRST_WALL_CLOCK).all())
+    timed = values.shape[1] == 3 and bool((values[:, 0] > FIRST_WALL_CLOCK).all())
     if values.shape[1] == 3 and not timed:
         return None
     steps = values[:, int(timed)]

@@ -181,17 +181,19 @@ def _modified(folder: Path) -> float | None:
 
 
 def _measures(path: Path) -> bool:
-    try:
-        head = head_of(path)
-    except OSError:
-        return False
+    head = _head(path)
     return bool(head) and holds_metrics(path, head)
 
 
 def _format(path: Path) -> str | None:
     """What a file holds; None if that cannot be told."""
-    try:
-        head = head_of(path)
-    except OSError:
-        return None
+    head = _head(path)
     return format_of(path, head) if head else None
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes of a file; empty where it cannot be read."""
+    try:
+        return head_of(path)
+    except OSError:
+        return b""

@@ -25,7 +25,6 @@ from traintop.sources.protobuf import (
 MAX_TAG = 1000
 """Bytes of a name; a longer one is none."""
 
-_WITHOUT_STEP = -1.0
 _EVENT_KINDS = {4: "graph", 6: "log message", 7: "session log", 8: "run metadata", 9: "meta graph"}
 _VALUE_KINDS = {3: "histogram", 4: "image", 5: "histogram", 6: "audio"}
 _SCALARS = "scalars"
