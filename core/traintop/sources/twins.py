@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from traintop.records import News
+
 OWN = "diagnostics"
 """Our own format: it has the training loss, even before its first record."""
 
@@ -28,8 +30,10 @@ PREFERRED = (OWN, "wandb", "trackio", "mlflow", "dvclive", "csv", "jsonl", "tfev
 """Formats, the best to read first: trackers have the machine's metrics too, event files only half
 the precision, and histories are written with the checkpoints only."""
 
-LOOKED_AT = 1 << 18
-"""Bytes of a file whose values are compared."""
+PART = 1 << 16
+"""Bytes of a file in which its first values are looked for, some milliseconds of work."""
+MOST_PARTS = 4
+"""Event and W&B files may begin with a graph, or with settings."""
 FIRST = 4
 """Values of each series that are compared."""
 ENOUGH = 3
@@ -114,7 +118,12 @@ def _beginning(path: Path, format_: str, table: str) -> Beginning:
     """Read the first values of a file, as the run will read them."""
     source = open_source(path, table)
     try:
-        items = [*source.read(LOOKED_AT), *source.finish()]  # a document has no end there
+        items: list[News] = []
+        for _ in range(MOST_PARTS):
+            items += source.read(PART)
+            if any(isinstance(item, Rows) for item in items):
+                break
+        items += source.finish()  # a document has no end there
     finally:
         source.close()
     found: Beginning = {}
