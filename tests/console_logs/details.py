@@ -243,3 +243,43 @@ def counts_of_passes() -> tuple[list[str], Expected]:
         20,
         lambda i: f"Progress on:train {i * 10}it/500it rate:2.3it/s postfix:loss={2 - i / 20:.4f}",
     ), {"loss": (20, 190)}
+
+
+@log
+def bare_numbers_that_are_steps() -> tuple[list[str], Expected]:
+    return rep(20, lambda i: f"{i + 1}: loss {2 - i / 20:.3f} acc {i / 20:.3f}"), {
+        "loss": (20, 20),
+        "acc": (20, 20),
+    }
+
+
+@log
+def bare_numbers_that_are_ranks() -> tuple[list[str], Expected]:
+    lines = [f"{rank}: \tcrop_pct: 0.875" for rank in (0, 1)]
+    for i in range(20):
+        lines += [f"{rank}: step {i} loss {2 - i / 20:.3f}" for rank in (0, 1)]
+    return lines, {"loss": (20, 19)}
+
+
+@log
+def block_behind_ranks() -> tuple[list[str], Expected]:
+    lines: list[str] = []
+    for i in range(1, 21):
+        lines += [f"0: [step={i}/2000]", f"0:     train/loss={2 / i:.4g}", "0:     optim/lr=0.0003"]
+    return lines, {"train/loss": (20, 20), "optim/lr": (20, 20)}
+
+
+@log
+def tables_behind_times_and_ranks_of_mpi() -> tuple[list[str], Expected]:
+    lines: list[str] = []
+    for i in range(1, 21):
+        lines += [
+            "-" * 40,
+            "| rollout/           |          |",
+            f"|    ep_rew_mean     | {20 + i}       |",
+            "| time/              |          |",
+            f"|    total_timesteps | {2048 * i:<8} |",
+            "-" * 40,
+        ]
+    marked = [f"[1,0]<stdout>:2024-03-01T09:30:00.123Z {line}" for line in lines]
+    return marked, {"rollout/ep_rew_mean": (20, 40960)}

@@ -29,6 +29,8 @@ FAMILIES = 2048
 """Families of lines that are remembered; a text with more is no log of a training."""
 NEAR = 8
 """A measurement without a counter belongs to a record at most so many lines before it."""
+TAGS = 4
+"""A number alone before a message that rises more often than this, each time, is no rank."""
 REPEATS = 5
 """So many lines of one make and no counter anywhere are a series by their number."""
 SIDE_TABLES = 32
@@ -89,6 +91,8 @@ class Admission:
             if len(self._families) >= FAMILIES:
                 return
             family = self._families[record.family] = Family()
+        if self._begun and not family.believed:
+            record.untag()
         family.count(record)
         if family.believed:
             self._believe(family, record)
@@ -133,9 +137,12 @@ class Admission:
 
     def _hold(self, family: Family, record: Record) -> None:
         self._held.append(record)
-        if record.plan.dictionary and record.count is None and not _is_evaluation(record):
+        if record.plan.dictionary and record.count is None and not record.evaluates:
             self._before_bar.append(record)
-        if family.growth >= (1 if record.metric else 2):
+        if record.plan.tagged:
+            if family.growth > TAGS and family.growth == family.times - 1:
+                self._begin(family)
+        elif family.growth >= (1 if record.metric else 2):
             self._begin(family)
         elif not record.counted and record.result and family.differ(record) >= REPEATS:
             counted = [held for held in self._held if held.counted and held.metric]
@@ -157,6 +164,8 @@ class Admission:
         early: list[Record] = []  # stand at the first step, which they come before
         for record in held:
             of = self._families[record.family]
+            if not of.believed:
+                record.untag()
             if counts and not self.position.known and record.count is None and record.counted:
                 early.append(record)
                 continue
@@ -336,7 +345,7 @@ class Admission:
 
     def _place_unplaced(self, count: float | None = None) -> None:
         waiting, self._unplaced = self._unplaced, []
-        training = [r for r in waiting if not _is_evaluation(r)]
+        training = [r for r in waiting if not r.evaluates]
         last = self.position.step if self.position.axis == "step" else 0.0
         steps: dict[int, float] = {}
         epoch = training[0].epoch if training else None
@@ -392,9 +401,3 @@ class Admission:
             for name in record.names():
                 names[name] = names.get(name, 0) + 1
         return names
-
-
-def _is_evaluation(record: Record) -> bool:
-    """Whether a record is of an evaluation, or sums up the whole training."""
-    names = record.names()
-    return not any(name in ("loss", "grad_norm", "learning_rate") for name in names)

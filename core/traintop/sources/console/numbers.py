@@ -75,3 +75,11 @@ def is_count(text: str) -> bool:
     """Whether a number is whole as it is written: a step, never a measurement."""
     text = text.removesuffix(".")  # at the end of a sentence
     return len(text) <= MAX_COUNT and (text.isdigit() or text.replace(",", "").isdigit())
+
+
+def as_int(text: str, otherwise: int) -> int:
+    """A whole number, with commas or without; `otherwise` where it is none."""
+    try:
+        return int(text.replace(",", ""))
+    except ValueError:
+        return otherwise

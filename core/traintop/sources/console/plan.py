@@ -40,6 +40,7 @@ _CODE = re.compile(
     r"^\s*(?:def|class|import|from|return(?! ?[:=])|if|elif|else|for|while|with|assert|print"
     r"|self\.|#|@|//|raise|try)\b|[{(]f['\"]|=\s*self\.|\+=|(?:^|\s)--[a-z][\w-]*[= ]"
 )
+_INDENT = re.compile(r"(?:\s{2}|\s\|)[|>\s-]*$")
 _BAR = re.compile(r"\d{1,3}%\|")
 _OUTPUT = re.compile(r"((?:Train|Test) net output #\d+): *$")
 _LED = re.compile(
@@ -87,7 +88,8 @@ class Plan:
 
     __slots__ = (
         "bar", "columns", "continues", "dictionary", "discriminators", "epoch", "family", "meter",
-        "metric", "others", "partial", "rank", "split", "step", "sure", "values",
+        "metric", "others", "partial", "rank", "split", "step", "sure",
+        "tagged", "values",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -113,6 +115,8 @@ class Plan:
         self.others: dict[tuple[str, ...], Plan] = {}
         self.sure = False
         """Whether `:` or `=` stands behind each name, and none is a sentence."""
+        self.tagged = False
+        """Whether its step is a number alone before the message, which may be a rank as well."""
         self.columns = False
         """Whether it may be a line that names the columns of a table."""
 
@@ -144,6 +148,9 @@ def plan_of(line: str, numbers: Sequence[re.Match[str]], units: Units) -> Plan:
     plan.bar = _BAR.search(line) is not None
     plan.dictionary = body.startswith("{") or "{'" in body or '{"' in body
     _find_counters(plan, fields)
+    indented = _is_indented(line, prefix.end)
+    if prefix.bare and plan.step is None and plan.epoch is None and not indented:
+        plan.step, plan.rank, plan.tagged = Count(max(plan.rank, 1), "step"), 0, True
     plan.meter = (
         plan.step is not None
         and plan.step.total > 0
@@ -213,9 +220,7 @@ def plan_of(line: str, numbers: Sequence[re.Match[str]], units: Units) -> Plan:
         (only,) = distinct
         plan.split = None if only == "train" else only
     plan.metric = any(is_metric(value.name) for value in values)
-    plan.continues = (
-        plan.step is None and plan.epoch is None and (line[:1] in " \t|" and not plan.dictionary)
-    )
+    plan.continues = plan.step is None and plan.epoch is None and indented and not plan.dictionary
     counted = plan.step or plan.epoch
     if plan.meter:
         plan.partial = _partial(plan)
@@ -235,6 +240,11 @@ def plan_of(line: str, numbers: Sequence[re.Match[str]], units: Units) -> Plan:
     ):
         plan.values, plan.metric = (), False
     return plan
+
+
+def _is_indented(line: str, start: int) -> bool:
+    """Whether a message stands below another: it begins with blanks, or with a bar."""
+    return line[:1] in " \t|" or _INDENT.search(line[max(start - 40, 0) : start]) is not None
 
 
 def _partial(plan: Plan) -> Plan:

@@ -25,6 +25,7 @@ _STAMP = "|".join(
 _PARTS = re.compile(
     r"\s*(?:"
     r"\[(?:rank|default|local_?rank|proc|Rank|RANK|GPU|gpu)[ :=]?(?P<rank>\d{1,5})\]:?"
+    r"|\[\d+,(?P<mpi>\d{1,5})\]<std(?:out|err)>:"
     r"|(?:rank|Rank|RANK)[ =:]?(?P<named>\d{1,5})\s?[:|\]>-]\s"
     r"|\((?:\w+\s)?pid=\d+[^)]{0,80}\)"
     rf"|\[(?:{_STAMP}) [\w.-]{{1,40}}\](?=\s?\()"
@@ -42,7 +43,7 @@ _PARTS = re.compile(
     r"|Node\[\d+\]"
     r")"
 )
-_SLURM = re.compile(r"\s{0,5}(\d{1,5}): (?!-?[\d.]+, )(?=\S)")
+_SLURM = re.compile(r"\s{0,5}(\d{1,5}): (?!-?[\d.]+, )(?!\s*(?:learn|test|best):)(?=\s*\S)")
 MOST = 12
 
 
@@ -55,6 +56,8 @@ class Prefix(NamedTuple):
     """The place of the digits of the rank in the line; None where no rank is named."""
     split: str | None
     """The part of the data that the name of the logger means."""
+    bare: bool = False
+    """Whether the rank is a number alone, which may be a step as well."""
 
 
 def prefix_of(line: str) -> Prefix:
@@ -69,7 +72,7 @@ def prefix_of(line: str) -> Prefix:
         found = _PARTS.match(line, end)
         if found is None or found.end() == end:
             break
-        for group in ("rank", "named"):
+        for group in ("rank", "named", "mpi"):
             if found[group] is not None:
                 rank = found.start(group)
         logger = found["logger"]
@@ -78,4 +81,4 @@ def prefix_of(line: str) -> Prefix:
         end = found.end()
     while end < len(line) and line[end].isspace():
         end += 1
-    return Prefix(end, rank, split)
+    return Prefix(end, rank, split, slurm is not None and rank == slurm.start(1))

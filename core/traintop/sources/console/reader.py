@@ -21,7 +21,7 @@ from traintop.sources.console.coco import MARK as MARK_OF_COCO
 from traintop.sources.console.coco import CocoSummary
 from traintop.sources.console.joined import JoinedLines
 from traintop.sources.console.mllog import MARK, mllog_records
-from traintop.sources.console.numbers import NUMBER, NUMBER_OR_SPELLED, as_float
+from traintop.sources.console.numbers import NUMBER, NUMBER_OR_SPELLED, as_float, as_int
 from traintop.sources.console.plan import Plan, plan_of
 from traintop.sources.console.record import Block, Record
 from traintop.sources.console.rowbuffer import RowBuffer
@@ -194,7 +194,7 @@ class ConsoleReader:
             for record in mllog_records(flat[at + len(MARK) :], self._number):
                 self.admission.admit(record)
             return self.step
-        if flat[:2].lstrip()[:1] in PIPES and self._pairs.take(line, self._number):
+        if flat[-2:].rstrip()[-1:] in PIPES and self._pairs.take(line, self._number):
             self._in_pairs = True
             return self.step
         if MARK_OF_COCO in line:
@@ -275,7 +275,7 @@ class ConsoleReader:
             return
         step = plan.step
         if step is not None and not step.inner:
-            self.step = _as_int(parts[step.part], self.step)
+            self.step = as_int(parts[step.part], self.step)
         self.admission.admit(self._record(plan, parts))
         self._plan_used = plan
 
@@ -303,7 +303,7 @@ class ConsoleReader:
             self.admission.see_bar(as_float(parts[step.part]), as_float(parts[step.total]))
             return
         if step is not None and not step.inner:
-            self.step = _as_int(parts[step.part], self.step)
+            self.step = as_int(parts[step.part], self.step)
         if epoch is not None:
             self._section = None
             if step is None:
@@ -395,10 +395,3 @@ def collapsed(text: str) -> str:
     while "  " in text:
         text = text.replace("  ", " ")
     return text
-
-
-def _as_int(text: str, otherwise: int) -> int:
-    try:
-        return int(text.replace(",", ""))
-    except ValueError:
-        return otherwise

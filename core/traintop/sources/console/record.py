@@ -68,6 +68,11 @@ class Record:
         self.broken = heading.broken
         self.family = f"{heading.family}>{self.family}"
 
+    def untag(self) -> None:
+        """Read a number alone before the message as the rank that wrote it."""
+        if self.plan.tagged and self.count is not None:
+            self.rank, self.count = int(self.count), None
+
     @property
     def counted(self) -> bool:
         """Whether it says where it stands."""
@@ -85,6 +90,11 @@ class Record:
     def result(self) -> bool:
         """Whether one of its names is that of what a training is judged by: a loss, a score."""
         return any(is_result(name) for name in self.names())
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether it is of an evaluation, or sums up the whole training, as `Trainer` prints it."""
+        return not any(name in ("loss", "grad_norm", "learning_rate") for name in self.names())
 
     def names(self) -> list[str]:
         """The names of its measurements."""

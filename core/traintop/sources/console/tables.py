@@ -58,7 +58,10 @@ class PairTable:
 
     def take(self, line: str, number: int) -> bool:
         """Take a line in; False if it is none of a table."""
-        pieces = _PIPE.split(line.strip()) if len(line) < MAX_PAIR else []
+        first = _PIPE.search(line) if len(line) < MAX_PAIR else None
+        if first is None or (line[: first.start()].strip() and prefix_of(line).end < first.end()):
+            return False
+        pieces = _PIPE.split(line[first.start() :].strip())
         if len(pieces) != 4 or pieces[0] or pieces[3] or not pieces[1].strip():
             return False
         name, cell = pieces[1].strip(), pieces[2].strip()
