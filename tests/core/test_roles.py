@@ -40,7 +40,7 @@ USED = {
     """,
     "lr": """
         lr, learning_rate, lr-AdamW, lr/pg0, train/lr, train/learning_rate, learning rate, LR
-        lr-Adam/pg0, train_lr, learningRate
+        lr-Adam/pg0, train_lr, learningRate, Opt/LearningRate, scheduler/lr
     """,
     "grad_norm": """
         grad_norm, gnorm, norm, grad_norm/total, mean_grad_norm, train/grad_norm, gradient_norm
@@ -49,7 +49,7 @@ USED = {
     "throughput": """
         samples_per_sec, tokens_per_sec, tok/s, tps, train_samples_per_second, train_wps, wps
         train/tokens_per_sec, images_per_sec, throughput, time/fps, charts/SPS, img/sec
-        Tokens/s/device, ips
+        Tokens/s/device, ips, Perf/SamplesPerSec
         throughput per GPU (TFLOP/s/GPU), throughput/device/tokens_per_sec, its/sec
     """,
     "gpu_memory": """

@@ -140,6 +140,14 @@ AVERAGING_WRITERS: tuple[tuple[frozenset[str], frozenset[str], str], ...] = (
 )
 """Names that such a writer has together; the last words of those that are averages; the average."""
 
+GROUPS = frozenset(
+    {
+        *("opt", "optim", "optimizer", "scheduler", "schedule", "hyper", "hparams"),
+        *("perf", "performance", "speed", "charts", "progress"),
+    }
+)
+"""Words that a name may begin with to say which panel of a tracker it is for."""
+
 NOT_A_LOSS = frozenset(
     {
         *("scale", "scaler", "scaling", "ratio", "weight", "weights", "coef", "coeff", "std"),

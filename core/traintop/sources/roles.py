@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from traintop.sources.keys import SPLITS
@@ -18,6 +19,7 @@ from traintop.sources.role_names import (
     AVERAGES,
     AVERAGING_WRITERS,
     BOTH,
+    GROUPS,
     MOST_WORDS,
     NAMES,
     NOT_A_LOSS,
@@ -93,7 +95,7 @@ def role_of(name: str, table: str = "") -> Match | None:
         whole = WHOLE_NAMES.get("_".join(words))
         if whole is not None:
             return Match(whole, 0, "_".join(words))
-        for parts in _readings(words):
+        for parts in chain(_readings(words), _without_group(words)):
             found = _LOOKUP.get("_".join(parts.words))
             if found is not None and (not parts.unit or found[0] in WITH_UNIT):
                 split = parts.split or _split_of_table(table)
@@ -191,6 +193,10 @@ def _readings(words: list[str]) -> Iterable[_Name]:
     # A part of the data may be said twice: `train/train_loss`, `eval/val_loss`.
     if split is not None and _take_split(rest) is not None:
         yield _Name(tuple(rest), split)
+
+
+def _without_group(words: list[str]) -> Iterable[_Name]:
+    return _readings(words[1:]) if len(words) > 1 and words[0] in GROUPS else ()
 
 
 def _without_unit(words: list[str]) -> tuple[str, ...]:
