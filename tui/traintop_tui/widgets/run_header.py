@@ -6,6 +6,7 @@ import numpy as np
 
 from traintop.records import Finding
 from traintop.store import Run as TrainingRun
+from traintop.units import factor_of
 from traintop_tui.charts.cells import Row, Rows, Run, cell_width, fit_middle, fit_runs, row_width
 from traintop_tui.charts.numbers import format_duration, format_value
 from traintop_tui.model import Model
@@ -34,6 +35,8 @@ LEAST_NAME = 8
 """Cells of the name of a run below which it says nothing."""
 RATE_RECORDS = 100
 """The rate is that of so many of the newest records."""
+LONGEST_STEP = 60.0
+"""Seconds of a step that are believed where no unit is written."""
 
 
 class RunHeader(Canvas):
@@ -107,15 +110,15 @@ def facts(model: Model) -> dict[str, str]:
 
 
 def _pace(model: Model, run: TrainingRun) -> dict[str, str]:
-    """Return steps a second and the time to the planned end, where the records carry times."""
+    """Return steps a second and the time to the planned end, where the records tell."""
     main = run.main
     if main is None or len(main) < 2:
         return {}
     times, steps = main.time[-RATE_RECORDS:], main.step[-RATE_RECORDS:]
     elapsed = float(times[-1] - times[0])
-    if not elapsed > 0:
+    rate = float(steps[-1] - steps[0]) / elapsed if elapsed > 0 else _rate_by_step_time(model, run)
+    if rate is None:
         return {}
-    rate = float(steps[-1] - steps[0]) / elapsed
     words = {"rate": f"{format_value(float(f'{rate:.3g}'))} steps/s"}
     planned = model.info.planned_steps
     if planned and rate > 0 and (model.update.state == "running" or model.replay is not None):
@@ -123,6 +126,20 @@ def _pace(model: Model, run: TrainingRun) -> dict[str, str]:
         if left > 0:
             words["ETA"] = f"ETA {format_duration(left)}"
     return words
+
+
+def _rate_by_step_time(model: Model, run: TrainingRun) -> float | None:
+    """Return steps a second where records carry no times but say how long a step took."""
+    ref = model.catalogue.by_role(run, "step_time")
+    if ref is None:
+        return None
+    series = run.tables[ref.table].series[ref.name]
+    count = len(series)
+    newest = [series.value(at) for at in range(max(count - RATE_RECORDS, 0), count)]
+    took = float(np.median(newest)) * factor_of(ref, series) if newest else 0.0
+    if ref.unit is None and took > LONGEST_STEP:
+        return None  # These may be milliseconds.
+    return 1 / took if 0 < took < np.inf else None
 
 
 def worst_finding(model: Model) -> Row:
