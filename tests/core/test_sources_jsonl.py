@@ -191,6 +191,17 @@ def test_step_in_an_object() -> None:
     assert values(lines(*rows)) == [(10.0, {"fields/loss": 1.0}), (20.0, {"fields/loss": 0.5})]
 
 
+def test_part_of_the_data_under_any_key() -> None:
+    rows = (
+        {"step": 1, "loss": 2.0, "dataset": "train"},
+        {"step": 1, "loss": 3.0, "dataset": "val"},
+    )
+    assert {table: len(found) for table, found in decode(lines(*rows)).items()} == {
+        "train": 1,
+        "val": 1,
+    }
+
+
 def axes(data: bytes) -> list[tuple[str, list[float]]]:
     reader = decoder()
     items = reader.feed(data) + reader.finish()

@@ -300,6 +300,7 @@ def test_any_bytes_are_read_alike_however_they_are_cut(data: bytes, cuts: list[i
     items: list[Item] = []
     for begin, end in itertools.pairwise(places):
         items += cut.feed(b"".join(lines[begin:end]))
-    assert repr(by_table(items + cut.finish())) == repr(expected)
+    found = by_table(items + cut.finish())
+    assert repr(sorted(found.items())) == repr(sorted(expected.items()))
     assert cut.tally.skipped == whole.tally.skipped
     assert cut.tally.records == whole.tally.records

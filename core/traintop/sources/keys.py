@@ -29,7 +29,7 @@ EPOCH_KEYS = (
     "current_epoch",
 )
 TIME_KEYS = ("_timestamp", "timestamp", "wall_time", "time", "datetime", "date", "created_at")
-SPLIT_KEYS = ("split", "mode", "phase", "stage", "subset")
+SPLIT_KEYS = ("split", "mode", "phase", "stage", "subset", "dataset", "data")
 
 SPLITS = {
     "train": "train", "training": "train", "train_inner": "train", "fit": "train",

@@ -7,7 +7,7 @@ grows: what has been seen only once is held back, and handed over in its place w
 from __future__ import annotations
 
 import math
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from traintop.sources.console.family import HELD_OF_FAMILY, Family
@@ -392,12 +392,6 @@ class Admission:
 
     def left_aside(self) -> dict[str, int]:
         """The names of what was never believed, and how often each was met."""
-        names: dict[str, int] = {}
-        held = [
-            *self._held,
-            *(r for f in self._families.values() if not f.believed for r in f.held),
-        ]
-        for record in held:
-            for name in record.names():
-                names[name] = names.get(name, 0) + 1
-        return names
+        families = (family for family in self._families.values() if not family.believed)
+        held = [*self._held, *(record for family in families for record in family.held)]
+        return dict(Counter(name for record in held for name in record.names()))

@@ -137,9 +137,9 @@ def fields_of(line: str, numbers: Sequence[re.Match[str]], first: int, start: in
             previous.name = ""
         elif behind is not None and not field.name and is_metric(behind[1]):
             field.name = behind[1]
-        if is_count(found[0]) and _LOCATION.search(gap):
+        if gap.endswith(":") and is_count(found[0]) and _LOCATION.search(gap[-LOOK_BACK:]):
             known = field.counter or is_metric(field.name)
-            if not known or _SOURCE.search(gap):
+            if not known or _SOURCE.search(gap[-LOOK_BACK:]):
                 field.kind = "skip"  # a line of the program: `(trainer:737)`
         if previous is not None and _is_sentence(previous, field, gap):
             previous.kind, field.name = "skip", previous.name

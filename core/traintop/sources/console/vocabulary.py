@@ -64,7 +64,8 @@ NOT_METRICS = frozenset(
         "eta", "elapsed", "remaining", "date", "time_stamp", "timestamp", "version", "pid", "seed",
         "rank", "local_rank", "world_size", "line", "port", "cuda", "gpu", "python", "lineno",
         "device", "node", "host", "job", "uuid", "id", "time_ms", "v_num", "worker", "cuda:",
-        "max_epochs", "max_steps", "max_iter", "max_iters",
+        "max_epochs", "max_steps", "max_iter", "max_iters", "num_examples", "total_samples",
+        "total_iters", "eval_samples", "fold", "best_is_trial",
     }
 )  # fmt: skip
 """Names whose numbers measure nothing of the training."""
