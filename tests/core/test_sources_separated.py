@@ -55,6 +55,10 @@ def test_keras_with_semicolons_arrays_and_missing_values() -> None:
     assert reader.tally.skipped_total == 0
 
 
+def test_steps_of_an_episode_are_no_steps_of_the_run() -> None:
+    assert steps("episode,reward,steps\n0,1.0,20\n1,2.0,12\n2,3.0,31\n") == [0, 1, 2]
+
+
 def test_without_epochs_records_are_numbered() -> None:
     assert steps("val_loss,loss\n0.9,0.8\n0.8,0.7\n0.7,0.6\n") == [0, 1, 2]
 

@@ -11,8 +11,8 @@ STEP_KEYS = (
     "current_steps", "current_step", "train_step", "num_updates", "train_num_updates",
     "valid_num_updates", "iteration", "iter", "iterations", "it", "update", "n_updates",
     "total_timesteps", "time/total_timesteps", "total/steps", "misc/total_timesteps", "timesteps",
-    "timestep", "env_steps", "training_step", "steps", "batches_done", "round",
-    "training_iteration", "episode",
+    "timestep", "env_steps", "training_step", "batches_done", "round",
+    "training_iteration", "episode", "steps",
 )  # fmt: skip
 """Names of the step counter, the better first."""
 
