@@ -183,6 +183,9 @@ def test_one_series_a_role() -> None:
         (["train_loss_epoch", "train_loss_step"], "loss/train", "train_loss_step"),
         (["train loss", "val loss", "loss"], "loss/train", "loss"),  # nanoGPT
         (["train_loss", "loss"], "loss/train", "train_loss"),
+        (["r", "l", "t"], "reward", "r"),  # a monitor of gym
+        (["r", "l", "t", "rollout/ep_rew_mean"], "reward", "rollout/ep_rew_mean"),
+        (["r", "l"], "reward", None),
         (["mean_grad_norm"], "grad_norm", "mean_grad_norm"),
         # Validation before test.
         (["test_loss", "val_loss"], "loss/val", "val_loss"),

@@ -124,6 +124,10 @@ WHOLE_NAMES = {
 }
 """Names whose words are no guide."""
 
+MONITOR = frozenset({"r", "l", "t"})
+"""What the monitors of gym and Stable-Baselines3 call the return, the length and the time of an
+episode."""
+
 AVERAGES = frozenset(
     {
         *("avg", "average", "averaged", "mean", "running", "smooth", "smoothed", "ema", "ewma"),

@@ -20,6 +20,7 @@ from traintop.sources.role_names import (
     AVERAGING_WRITERS,
     BOTH,
     GROUPS,
+    MONITOR,
     MOST_WORDS,
     NAMES,
     NOT_A_LOSS,
@@ -50,6 +51,9 @@ AVERAGED = 300
 OF_TEST = 1000
 """What is added to the preference of an average, and of the test data, which stand in where a run
 has no validation."""
+
+OF_MONITOR = 2000
+"""The preference of a monitor's returns, which stand in where the training says none."""
 
 
 class Match(NamedTuple):
@@ -283,6 +287,12 @@ def choose_all(
     candidates = [each for each in series if each not in given]
     best: dict[str, tuple[tuple[int, bool], tuple[str, str], Match]] = {}
     matches = [(*each, match) for each in candidates if (match := role_of(each[1], each[0]))]
+    letters = [each for each in candidates if each[1] in MONITOR]
+    matches += [
+        (table, "r", Match("reward", OF_MONITOR, "r"))
+        for table in dict.fromkeys(table for table, _ in letters)
+        if {name for of, name in letters if of == table} == MONITOR
+    ]
     evaluated = {table for table, _, match in matches if match.role.endswith("/val")}
     for table, name, match in matches:
         if match.role in taken:
