@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import Literal
 
@@ -21,6 +22,14 @@ from traintop.records import (
 from traintop.session import Session
 from traintop.summary import Topic, summarise
 from traintop.triage import Triage
+
+LISTED_BLIND_SPOTS = 8
+"""With more that could not be judged the text names them only: most runs record little."""
+WHAT_EACH_NEEDS = (
+    "What each needs, and how to record it: --format markdown, or screen 3 of the app."
+)
+PARAGRAPH = 100
+"""Characters of a line of running text."""
 
 Verdict = Literal["healthy", "not judged", "info", "warning", "critical"]
 
@@ -135,6 +144,10 @@ def to_text(report: CheckReport) -> str:
         lines += ["", f"Muted: {_muted(report)}"]
     if report.verdict == "not judged" and report.not_judged:
         lines += ["", f"Not judged: {_nothing_known(report)}"]
+    elif len(report.not_judged) > LISTED_BLIND_SPOTS:
+        ids = ", ".join(sorted(each.id for each in report.not_judged))
+        says = f"Not judged for want of what is not recorded ({len(report.not_judged)}): {ids}."
+        lines += ["", *textwrap.wrap(f"{says} {WHAT_EACH_NEEDS}", PARAGRAPH)]
     elif report.not_judged:
         lines += ["", "Not judged:"]
         lines += [f"  {text}" for text in map(_blind, report.not_judged)]

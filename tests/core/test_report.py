@@ -170,3 +170,16 @@ def test_where_nothing_is_known_the_detectors_are_not_listed(tmp_path):
     assert report.to_text(made).count("needs") == 0
     assert f"`traintop describe {path}`" in report.to_text(made)
     assert f"`traintop describe {path}`" in report.to_markdown(made)
+
+
+def test_many_blind_spots_are_named_and_few_are_explained(tmp_path):
+    (tmp_path / "a.jsonl").write_text(
+        "".join(f'{{"step": {step}, "loss": {1 / (step + 1)}}}\n' for step in range(50))
+    )
+    made = report.check(read_whole(tmp_path / "a.jsonl", Settings()), 0.0)
+    text = report.to_text(made)
+    assert "Not judged for want of what is not recorded" in text
+    assert all(each.id in text for each in made.not_judged)
+    assert all(each.needs in report.to_markdown(made) for each in made.not_judged)
+    few = msgspec.structs.replace(made, not_judged=made.not_judged[:2])
+    assert all(each.needs in report.to_text(few) for each in few.not_judged)
