@@ -23,7 +23,7 @@ from traintop.sources.tail import HEAD, Jump
 
 PIECE = 8 << 20
 """Bytes read at a time from the end: large enough that little is done for each piece."""
-PART = 2 << 20
+PART = 4 << 20
 """The same from the start. The lines of a log are taken in one by one, which takes longer."""
 OUTPUT = 1
 
