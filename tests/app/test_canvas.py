@@ -79,7 +79,7 @@ async def test_the_same_frame_refreshes_nothing(canvas):
 async def test_only_the_changed_span_is_refreshed(canvas):
     canvas.given[2] = (("some", "title"), (" 9", "text"))
     canvas.redraw()
-    assert canvas.refreshed == [(Region(4, 2, 2, 1),)]
+    assert canvas.refreshed == [(Region(5, 2, 1, 1),)]
     assert lines(canvas)[2] == "some 9".ljust(WIDTH)
 
 
@@ -95,7 +95,7 @@ async def test_rows_apart_from_each_other_are_refreshed_apart(canvas):
     canvas.given[3] = (("some", "title"), (" 3!", "text"))
     canvas.redraw()
     [regions] = canvas.refreshed
-    assert regions[0] == Region(0, 0, 4, 1)
+    assert regions[0] == Region(0, 0, 1, 1)
     assert regions[1].y == 3
     assert len(regions) == 2
 

@@ -12,7 +12,7 @@ import watchfiles
 
 from traintop.records import Update
 from traintop_tui import file_events, follow
-from traintop_tui.follow import LEAST_FRAME, LOADING_FRAME, Follower
+from traintop_tui.follow import LEAST_FRAME, LOADING_FRAME, STEADY_FRAME, Follower
 from traintop_tui.inotify import Inotify
 
 PUMP_TIME = 0.01
@@ -108,6 +108,17 @@ def test_steady_news_come_no_more_often_than_pictures_are_drawn(monkeypatch):
     assert len(posts) > 20
     assert min(gaps) >= LEAST_FRAME - 1e-9
     assert max(gaps) < 2 * LEAST_FRAME
+
+
+def test_of_a_steady_stream_fewer_pictures_are_drawn_but_the_first_news_is_told_at_once(
+    monkeypatch,
+):
+    posts, _, _ = followed(monkeypatch, [news(last_step=n, records=1) for n in range(200)])
+    times = [time for time, _ in posts]
+    assert times[0] == 100.0 + PUMP_TIME
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert min(gaps[1:]) >= STEADY_FRAME - 1e-9
+    assert max(gaps) < 2 * STEADY_FRAME
 
 
 def test_the_last_news_is_told_even_if_it_came_too_soon_for_a_picture(monkeypatch):

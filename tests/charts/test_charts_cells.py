@@ -118,6 +118,11 @@ def test_only_changed_cells_are_drawn_again() -> None:
     )
     assert changed_spans(old, new) == [(0, 2, 2), (2, 4, 1)]
     assert changed_spans(old, old) == []
+    assert changed_spans(((("abcde", "x"),),), ((("abXde", "x"),),)) == [(0, 2, 1)]
+    assert changed_spans(((("ab", "x"), ("  ", "y")),), ((("abc", "x"), (" ", "y")),)) == [
+        (0, 2, 1)
+    ]
+    assert changed_spans(((("学a", "x"),),), ((("学b", "x"),),)) == [(0, 0, 3)]
     assert changed_spans(old[:1], new) == [(0, 0, 6), (1, 0, 4), (2, 0, 5)]
 
 

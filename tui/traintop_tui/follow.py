@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from traintop.gpu import GpuMonitor
@@ -26,6 +27,10 @@ MANY = 16
 """Records that came since the last picture: the next one differs from it in most of its cells."""
 LOADING_FRAME = 0.4
 """Seconds between two pictures where so many come, or history does: fewer are worth more."""
+STEADY = 5
+"""News in a second by which a stream is steady: nobody reads each of its values."""
+STEADY_FRAME = 0.5
+"""Seconds between two pictures of a steady stream."""
 
 
 class Follower:
@@ -51,6 +56,8 @@ class Follower:
         self._post = post
         self._stop = threading.Event()
         self._held_until = 0.0
+        self._news: deque[float] = deque(maxlen=STEADY)
+        """When records came, the last times."""
 
     def hold(self) -> None:
         """Leave the processor to the screen for a moment, which has a key to answer."""
@@ -76,11 +83,11 @@ class Follower:
             pending = pending or sampled or moved or any(update.changed for update in updates)
             more = any(update.more for update in updates)
             came += sum(update.records for update in updates)
-            due = shown + (LOADING_FRAME if more or came >= MANY else LEAST_FRAME)
+            tick = time.monotonic()
+            due = shown + self._pause(tick, updates, came, more=more)
             if loading and not any(update.loading for update in updates):
                 due = 0.0  # The whole history is in: that is worth a picture at once.
             loading = any(update.loading for update in updates)
-            tick = time.monotonic()
             if pending and tick >= due:
                 self._post(updates)
                 shown, pending, came = tick, False, 0
@@ -103,3 +110,20 @@ class Follower:
                 self._stop.wait(POLL)
             else:
                 next(wait, None)
+
+    def _pause(self, now: float, updates: Sequence[Update], came: int, *, more: bool) -> float:
+        """Return the seconds between the last picture and the next.
+
+        Args:
+            now: By the clock of pictures.
+            updates: Of the sessions.
+            came: Records since the last picture.
+            more: Whether there is more to be read at once.
+        """
+        if any(update.records or update.log_lines for update in updates):
+            self._news.append(now)
+        if more:
+            return LOADING_FRAME
+        if len(self._news) == STEADY and now - self._news[0] < 1:
+            return STEADY_FRAME
+        return LOADING_FRAME if came >= MANY else LEAST_FRAME

@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -178,5 +179,20 @@ def changed_spans(old: Rows, new: Rows) -> list[tuple[int, int, int]]:
             tail += 1
         total, x = row_width(after), row_width(after[:same])
         after_tail = row_width(after[len(after) - tail :]) if tail else 0
+        first, last = before[same : len(before) - tail], after[same : len(after) - tail]
+        if first and last and row_width(before) == total:
+            x += _alike(first[0], last[0], 1)
+            if x < total - after_tail:
+                after_tail += min(_alike(first[-1], last[-1], -1), total - after_tail - x)
         spans.append((y, x, total - x - after_tail))
-    return spans
+    return [span for span in spans if span[2] > 0]
+
+
+def _alike(before: Run, after: Run, step: Literal[1, -1]) -> int:
+    """Return how many cells at one end of two runs are the same."""
+    (old, style), (new, other) = before, after
+    # Where all characters are one cell wide, no other one belongs to a cell of theirs.
+    if style != other or cell_width(old) != len(old) or cell_width(new) != len(new):
+        return 0
+    pairs = enumerate(zip(old[::step], new[::step], strict=False))
+    return next((at for at, (one, two) in pairs if one != two), min(len(old), len(new)))

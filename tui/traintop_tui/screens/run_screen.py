@@ -12,6 +12,7 @@ from textual.widget import Widget
 from traintop_tui.action import Where
 from traintop_tui.actions import ACTIONS, actions_for
 from traintop_tui.host import host_of
+from traintop_tui.partial_update import PartialCompositor
 from traintop_tui.screens.replay_keys import ReplayKeys
 from traintop_tui.widgets.action_footer import ActionFooter
 from traintop_tui.widgets.canvas import Canvas
@@ -66,6 +67,10 @@ class RunScreen(ReplayKeys):
         (0, "-short"),
         (36, "-tall"),
     ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._compositor = PartialCompositor()
 
     def compose(self) -> ComposeResult:
         """Put the body between header and footer."""
