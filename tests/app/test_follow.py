@@ -88,6 +88,7 @@ def followed(monkeypatch, script, *, polls=(), samples=()):
         jobs,
         gpu,
         lambda updates: (posts.append((clock.now, updates[0])), calls.append("post")),
+        lambda: calls.append("prepare"),
     )
     monkeypatch.setattr(follow, "time", clock)
     monkeypatch.setattr(follower, "_stop", clock)
@@ -167,8 +168,8 @@ def test_a_whole_history_is_told_at_once(monkeypatch):
 
 def test_devices_and_earlier_results_wait_for_the_first_picture(monkeypatch):
     _, calls, _ = followed(monkeypatch, [LOADING, news(), QUIET, QUIET, news()])
-    assert calls[:4] == ["post", "post", "start", "load"]
-    assert calls.count("start") == calls.count("load") == 1
+    assert calls[:5] == ["post", "post", "start", "load", "prepare"]
+    assert calls.count("start") == calls.count("load") == calls.count("prepare") == 1
 
 
 @pytest.mark.parametrize("kind", ["polls", "samples"])

@@ -49,6 +49,12 @@ def _screen(module: str, name: str) -> Screen[Any]:
     return screen()
 
 
+def _prepare_screens() -> None:
+    """Import what the other screens need, so that the first key for one is answered at once."""
+    for module in ("findings", "layers", "log", "analyses", "help"):
+        import_module(f"traintop_tui.screens.{module}")
+
+
 class TraintopApp(App[int]):
     """traintop on a terminal.
 
@@ -97,7 +103,9 @@ class TraintopApp(App[int]):
         self.chart_styles: dict[str, Style] = styles(self.themes[model.settings.theme])
         self.replaying: Replaying | None = None
         self._follower = (
-            Follower(model.sessions, model.jobs, model.gpu, self._post_news) if follow else None
+            Follower(model.sessions, model.jobs, model.gpu, self._post_news, _prepare_screens)
+            if follow
+            else None
         )
 
     # --- life --------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ class Follower:
         jobs: Analyses whose progress is polled.
         gpu: Devices to sample.
         post: Called from this thread with what is new.
+        prepare: Called once, when all that is there has been read and shown.
     """
 
     def __init__(
@@ -49,11 +50,13 @@ class Follower:
         jobs: JobList,
         gpu: GpuMonitor,
         post: Callable[[Sequence[Update]], None],
+        prepare: Callable[[], None] = lambda: None,
     ) -> None:
         self._sessions = sessions
         self._jobs = jobs
         self._gpu = gpu
         self._post = post
+        self._prepare = prepare
         self._stop = threading.Event()
         self._held_until = 0.0
         self._news: deque[float] = deque(maxlen=STEADY)
@@ -104,6 +107,7 @@ class Follower:
                 prepared = True
                 self._gpu.start()
                 self._jobs.load()
+                self._prepare()
             if pending:
                 self._stop.wait(max(due - tick, 0))
             elif self._jobs.active:
