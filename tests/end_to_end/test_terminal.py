@@ -66,7 +66,8 @@ def test_from_the_training_loop_to_an_answer_on_the_curve(terminal, tmp_path):
         terminal.wait_for(r"gradient norm by layer")
         terminal.press("j", "Enter")
         terminal.wait_for(r"of \d+ records")
-        terminal.press("1", "L")
+        # From where it went wrong: later checkpoints hold what the jump has left.
+        terminal.press("1", "n", "L")
         terminal.press("5")
         terminal.wait_for(r"suggested learning rate \d", 90)
         terminal.press("D")
