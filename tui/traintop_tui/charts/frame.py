@@ -203,9 +203,10 @@ def mark_style(mark: Mark) -> str:
 
 
 _RANKS = {
-    "epoch": 0, "checkpoint": 1, "analysis": 2, "over": 3, "seen": 4,
-    "info": 5, "warning": 6, "critical": 7,
+    "epoch": 0, "checkpoint": 1, "over": 2, "seen": 3, "info": 4,
+    "analysis": 5, "warning": 6, "critical": 7,
 }  # fmt: skip
+"""An answer that somebody asked for is not hidden by advice."""
 
 
 def mark_rank(mark: Mark) -> int:
