@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import ClassVar
+from typing import ClassVar, cast
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
@@ -71,6 +71,10 @@ class RunScreen(ReplayKeys):
     def __init__(self) -> None:
         super().__init__()
         self._compositor = PartialCompositor()
+        # A new screen is styled by the sheets as they are now. To parse them anew for it, twice,
+        # is most of what the first key for a screen would wait for.
+        app = cast("App[object]", self.app)
+        self._css_update_count = getattr(app, "_css_update_count", self._css_update_count)
 
     def compose(self) -> ComposeResult:
         """Put the body between header and footer."""
