@@ -72,16 +72,14 @@ def runs_in(folder: Path, folders: float = math.inf) -> list[Path]:
     here = [path.name for path in _entries(folder)]
     if any(name.endswith(RECORDS) for name in here):
         return []
-    stores = next(iter(found.store_runs()), [])
-    if len(stores) > 1:
-        return sorted(stores)
+    by_tracker = found.store_runs()
+    if by_tracker and len(by_tracker[0]) > 1:
+        return sorted(by_tracker[0])
     if records := _folders_of(found.record_files()):
         return records
-    return (
-        []
-        if stores or any(name.endswith(LOGS) for name in here)
-        else _folders_of(found.log_files())
-    )
+    if by_tracker or any(name.endswith(LOGS) for name in here):
+        return []
+    return _folders_of(found.log_files())
 
 
 def _folders_of(files: Sequence[Path]) -> list[Path]:

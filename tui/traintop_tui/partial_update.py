@@ -34,6 +34,6 @@ class PartialCompositor(Compositor):
     def render_partial_update(self) -> ChopsUpdate | None:
         """Return the update, if there is anything to repaint."""
         update = super().render_partial_update()
-        if update is None:
-            return None
+        if not isinstance(update, ChopsUpdate):
+            return update
         return PartialUpdate(update.chops, update.spans, update.chop_ends)

@@ -291,7 +291,7 @@ def choose_all(
     matches += [
         (table, "r", Match("reward", OF_MONITOR, "r"))
         for table in dict.fromkeys(table for table, _ in letters)
-        if {name for of, name in letters if of == table} == MONITOR
+        if MONITOR.issubset(name for of, name in letters if of == table)
     ]
     evaluated = {table for table, _, match in matches if match.role.endswith("/val")}
     for table, name, match in matches:

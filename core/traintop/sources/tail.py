@@ -15,6 +15,7 @@ from traintop.sources.filesystem import needs_polling
 from traintop.sources.mark import Place
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 HEAD = 4096
@@ -212,7 +213,7 @@ class FileTail:
         finally:
             os.close(fd)
 
-    def __getstate__(self) -> dict[str, object]:
+    def __getstate__(self) -> Mapping[str, object]:
         """Leave out what only this process has open: see `close`."""
         return vars(self) | {"_fd": None}
 

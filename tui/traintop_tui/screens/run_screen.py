@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from typing import ClassVar, cast
 
 from textual.app import App, ComposeResult
@@ -12,7 +13,6 @@ from textual.widget import Widget
 from traintop_tui.action import Where
 from traintop_tui.actions import ACTIONS, actions_for
 from traintop_tui.host import host_of
-from traintop_tui.partial_update import PartialCompositor
 from traintop_tui.screens.replay_keys import ReplayKeys
 from traintop_tui.widgets.action_footer import ActionFooter
 from traintop_tui.widgets.canvas import Canvas
@@ -70,11 +70,15 @@ class RunScreen(ReplayKeys):
 
     def __init__(self) -> None:
         super().__init__()
-        self._compositor = PartialCompositor()
+        # Both are matters inside of Textual: a release that has changed them is only slower.
+        with suppress(ImportError):
+            from traintop_tui.partial_update import PartialCompositor
+
+            self._compositor = PartialCompositor()
         # A new screen is styled by the sheets as they are now. To parse them anew for it, twice,
         # is most of what the first key for a screen would wait for.
         app = cast("App[object]", self.app)
-        self._css_update_count = getattr(app, "_css_update_count", self._css_update_count)
+        self._css_update_count = getattr(app, "_css_update_count", 0)
 
     def compose(self) -> ComposeResult:
         """Put the body between header and footer."""
