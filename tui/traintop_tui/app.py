@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rich.style import Style
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.events import Event, InputEvent
 from textual.screen import Screen
 
@@ -169,7 +170,9 @@ class TraintopApp(App[int]):
         """Redraw the screen that is shown; one that is still being made draws itself then."""
         for screen in self.screen_stack:
             if isinstance(screen, RunScreen) and screen.is_mounted:
-                screen.redraw()
+                # One that is being taken down has lost parts of itself; a clock may still tick.
+                with contextlib.suppress(NoMatches):
+                    screen.redraw()
 
     def _restyle(self) -> None:
         self.set_class(self.model.view.ascii, "-ascii")
