@@ -308,3 +308,20 @@ def test_any_bytes_are_read_alike_however_they_are_cut(data: bytes, cuts: list[i
     assert repr(sorted(found.items())) == repr(sorted(expected.items()))
     assert cut.tally.skipped == whole.tally.skipped
     assert cut.tally.records == whole.tally.records
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'epoch\tlo1,\n0\t"[1, 2]"\n1\tNA\n\x00epoch\tloss\n0\t"[1, 2]"\n1\tNA',
+        "epoch,loss\n\n\n1,2\n\n",
+        "loss\n\n\n1\n\n2\n",
+    ],
+)
+def test_lines_without_anything_are_no_rows(text: str) -> None:
+    whole = read(text)
+    reader = SeparatedValues("train", lambda split: split)
+    pieces = [item for line in text.splitlines(True) for item in reader.feed(line.encode())]
+    assert sum(map(len, by_table(pieces + reader.finish()).values())) == sum(
+        map(len, whole.values())
+    )

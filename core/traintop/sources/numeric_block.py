@@ -72,6 +72,8 @@ def parse_block(data: bytes, delimiter: bytes, width: int) -> Floats | None:
         cells = _DECODER.decode(b"[" + text[1:-1].replace(b"\n", b",") + b"]")
     except msgspec.MsgspecError:
         return None
+    if len(cells) != lines * width:
+        return None  # a line without anything
     # Half the time of having numpy look at each of the numbers.
     packed = _PACK(cells)
     numbers = np.frombuffer(packed, _PACKED, len(cells), len(packed) - len(cells) * 9)["number"]

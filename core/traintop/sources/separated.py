@@ -311,6 +311,8 @@ class SeparatedValues:
             return []
         numbers = np.concatenate(self._blocks)
         self._blocks = []
+        if not len(numbers):
+            return []
         self.tally.records += len(numbers)
         self._watch_order(numbers)
         found = columns(list(self._names), np.ascontiguousarray(numbers.T))
