@@ -316,6 +316,7 @@ def test_any_bytes_are_read_alike_however_they_are_cut(data: bytes, cuts: list[i
         'epoch\tlo1,\n0\t"[1, 2]"\n1\tNA\n\x00epoch\tloss\n0\t"[1, 2]"\n1\tNA',
         "epoch,loss\n\n\n1,2\n\n",
         "loss\n\n\n1\n\n2\n",
+        '\0\0\0\n0\t"[ ,12]"\n1\tNA\n',
     ],
 )
 def test_lines_without_anything_are_no_rows(text: str) -> None:
