@@ -209,9 +209,7 @@ class SeparatedValues:
         rows, self._first = self._first, []
         cells = rows[0][1]
         # The header may end with a separator.
-        while (
-            len(self._names) > max(len(cells), 1) and self._names[-1].partition(".")[0] == UNNAMED
-        ):
+        while len(self._names) > len(cells) and self._names[-1].partition(".")[0] == UNNAMED:
             self._names = self._names[:-1]
         if len(cells) == len(self._names) + 1 and cells[0] in ("0", "1"):
             self._names = (UNNAMED, *self._names)  # the column of row numbers has no name
@@ -223,7 +221,7 @@ class SeparatedValues:
             sample.setdefault(name, None)
         self._keys.learn(sample)
         keys = self._keys
-        if keys.step is None and keys.epoch is None:
+        if self._names and keys.step is None and keys.epoch is None:
             if self._names[:3] == EPISODES:
                 keys.step = PLAYED
             elif _counts_up([cells[0] for _, cells in rows]) and not role_of(self._names[0]):
